@@ -1,0 +1,47 @@
+"""Run one process of the system: settings, log, event loop, signals, exit code.
+
+The first SIGTERM or SIGINT sets `stopping`, and the main coroutine drains; a second ends the
+process at once. Signal handlers only set the event: an exception raised from a handler would land
+in whichever task happens to run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+
+import uvloop
+
+from common.errors import UsageError
+
+__all__ = ["run"]
+
+_ENDED_BY_SECOND_SIGNAL = 130
+
+
+def run(name: str, main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
+    """Exit code of the process: 0 after a clean end, the error's own after a UsageError."""
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_until_stopped(main))
+    except UsageError as error:
+        print(f"trunkline {name}: {error}", file=sys.stderr)  # noqa: T201 - before any log
+        return error.exit_code
+    return 0
+
+
+async def _until_stopped(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    stopping = asyncio.Event()
+
+    def stop() -> None:
+        if stopping.is_set():
+            os._exit(_ENDED_BY_SECOND_SIGNAL)
+        stopping.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    await main(stopping)

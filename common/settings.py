@@ -1,0 +1,132 @@
+"""Read the environment, once, into one frozen settings object per process.
+
+Rule 1: every fault is found before anything starts, and all are reported together.
+Rule 2: a setting's name, type, default, bounds, unit and meaning stand in one place, its field:
+        `TRUNKLINE_` plus the field's name in capitals, unless its Meta says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta
+
+from common.errors import SettingsError
+
+__all__ = ["ProcessSettings", "Setting", "load", "settings_of"]
+
+PREFIX = "TRUNKLINE_"
+
+LogFormat = Annotated[
+    str, Meta(pattern="^(text|json)$", description="`text` for people, `json` for machines")
+]
+LogLevel = Annotated[
+    str,
+    Meta(pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="the least severe line to log"),
+]
+
+
+class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What every process of the system needs, edge and worker alike."""
+
+    redis_url: Annotated[
+        str,
+        Meta(
+            description="where Redis is: redis://, rediss:// or unix://",
+            extra={"name": "REDIS_URL"},
+        ),
+    ] = "redis://127.0.0.1:6379/0"
+    namespace: Annotated[
+        str,
+        Meta(
+            pattern=r"^[A-Za-z0-9_.-]{1,64}$",
+            description="first part of every Redis key; separates systems that share one Redis",
+        ),
+    ] = "trunkline"
+    lanes: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1024,
+            description="hash tags that calls are spread over; the same number in every process",
+        ),
+    ] = 1
+    tick_ms: Annotated[
+        float, Meta(ge=1, le=100, description="ms between two polls of Redis while calls live")
+    ] = 5.0
+    redis_timeout_ms: Annotated[
+        int, Meta(ge=50, le=10_000, description="ms to wait for Redis before a request is retried")
+    ] = 500
+    drain_timeout_s: Annotated[
+        float,
+        Meta(ge=0, le=86_400, description="seconds that live calls get to end after SIGTERM"),
+    ] = 30.0
+    log_format: LogFormat = "text"
+    log_level: LogLevel = "INFO"
+
+    def faults(self) -> list[str]:
+        """What the types cannot say; each fault begins with the variable's name."""
+        scheme = urlsplit(self.redis_url).scheme
+        if scheme not in ("redis", "rediss", "unix"):
+            return [f"REDIS_URL: expected redis://, rediss:// or unix://, got {scheme + '://'!r}"]
+        return []
+
+
+class Setting(NamedTuple):
+    """One row of the settings table."""
+
+    variable: str
+    field: str
+    type: Any
+    default: object
+    description: str
+
+
+SettingsT = TypeVar("SettingsT", bound=ProcessSettings)
+
+
+def settings_of(cls: type[ProcessSettings]) -> Iterator[Setting]:
+    hints = get_type_hints(cls, include_extras=True)
+    for field in msgspec.structs.fields(cls):
+        meta = _meta(hints[field.name])
+        variable = (meta.extra or {}).get("name", PREFIX + field.name.upper())
+        yield Setting(
+            variable, field.name, hints[field.name], field.default, meta.description or ""
+        )
+
+
+def load(cls: type[SettingsT], environ: Mapping[str, str]) -> SettingsT:
+    """Raises SettingsError naming every variable that is wrong. An empty variable counts as
+    unset, because that is how process files spell it."""
+    values: dict[str, object] = {}
+    faults: list[str] = []
+    for setting in settings_of(cls):
+        text = environ.get(setting.variable, "").strip()
+        if not text:
+            continue
+        try:
+            values[setting.field] = msgspec.convert(text, setting.type, strict=False)
+        except msgspec.ValidationError as error:
+            faults.append(f"{setting.variable}: {_plain(error)}, got {text!r}")
+    settings = cls(**values)
+    faults.extend(settings.faults())
+    if faults:
+        raise SettingsError(faults)
+    return settings
+
+
+def _meta(annotation: Any) -> Meta:
+    if get_origin(annotation) is Annotated:
+        for argument in get_args(annotation)[1:]:
+            if isinstance(argument, Meta):
+                return argument
+    return Meta()
+
+
+def _plain(error: msgspec.ValidationError) -> str:
+    """msgspec's message without its own quoting: `Expected `int` <= 9` -> `expected int <= 9`."""
+    text = str(error).replace("`", "")
+    return text[:1].lower() + text[1:]

@@ -1,0 +1,29 @@
+"""What a worker can be told from outside; the README's table is held against this file."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from common.settings import ProcessSettings
+
+__all__ = ["WorkerSettings"]
+
+
+class WorkerSettings(ProcessSettings, frozen=True, kw_only=True):
+    agent: Annotated[
+        str,
+        Meta(
+            min_length=1, description="a built-in agent, or module:Class on the working directory"
+        ),
+    ] = "echo"
+    worker_calls: Annotated[
+        int, Meta(ge=1, le=10_000, description="calls a worker runs at a time")
+    ] = 100
+    offload_threads: Annotated[
+        int, Meta(ge=1, le=256, description="threads for call.offload()")
+    ] = 4
+    metrics_port: Annotated[
+        int, Meta(ge=0, le=65_535, description="TCP port of a worker's /metrics; 0: none")
+    ] = 0
