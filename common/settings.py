@@ -8,7 +8,16 @@ Rule 2: a setting's name, type, default, bounds, unit and meaning stand in one p
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NamedTuple,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 from urllib.parse import urlsplit
 
 import msgspec
@@ -19,14 +28,6 @@ from common.errors import SettingsError
 __all__ = ["ProcessSettings", "Setting", "load", "settings_of"]
 
 PREFIX = "TRUNKLINE_"
-
-LogFormat = Annotated[
-    str, Meta(pattern="^(text|json)$", description="`text` for people, `json` for machines")
-]
-LogLevel = Annotated[
-    str,
-    Meta(pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="the least severe line to log"),
-]
 
 
 class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,8 +65,13 @@ class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):
         float,
         Meta(ge=0, le=86_400, description="seconds that live calls get to end after SIGTERM"),
     ] = 30.0
-    log_format: LogFormat = "text"
-    log_level: LogLevel = "INFO"
+    log_format: Annotated[
+        Literal["text", "json"], Meta(description="`text` for people, `json` for machines")
+    ] = "text"
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR"],
+        Meta(description="the least severe line to log"),
+    ] = "INFO"
 
     def faults(self) -> list[str]:
         """What the types cannot say; each fault begins with the variable's name."""
@@ -101,7 +107,7 @@ def settings_of(cls: type[ProcessSettings]) -> Iterator[Setting]:
 def load(cls: type[SettingsT], environ: Mapping[str, str]) -> SettingsT:
     """Raises SettingsError naming every variable that is wrong. An empty variable counts as
     unset, because that is how process files spell it."""
-    values: dict[str, object] = {}
+    values: dict[str, Any] = {}
     faults: list[str] = []
     for setting in settings_of(cls):
         text = environ.get(setting.variable, "").strip()
@@ -110,7 +116,7 @@ def load(cls: type[SettingsT], environ: Mapping[str, str]) -> SettingsT:
         try:
             values[setting.field] = msgspec.convert(text, setting.type, strict=False)
         except msgspec.ValidationError as error:
-            faults.append(f"{setting.variable}: {_plain(error)}, got {text!r}")
+            faults.append(_fault(setting, text, error))
     settings = cls(**values)
     faults.extend(settings.faults())
     if faults:
@@ -126,7 +132,12 @@ def _meta(annotation: Any) -> Meta:
     return Meta()
 
 
-def _plain(error: msgspec.ValidationError) -> str:
-    """msgspec's message without its own quoting: `Expected `int` <= 9` -> `expected int <= 9`."""
-    text = str(error).replace("`", "")
-    return text[:1].lower() + text[1:]
+def _fault(setting: Setting, text: str, error: msgspec.ValidationError) -> str:
+    """msgspec's message in our words: no quoting of its own, choices spelled out."""
+    base = get_args(setting.type)[0] if _meta(setting.type) != Meta() else setting.type
+    if get_origin(base) is Literal:
+        expected = "expected one of " + ", ".join(get_args(base))
+    else:
+        expected = str(error).replace("`", "").removesuffix(", got str")
+        expected = expected[:1].lower() + expected[1:]
+    return f"{setting.variable}: {expected}, got {text!r}"

@@ -1,0 +1,14 @@
+-- Take back a call that no worker has claimed.
+--
+-- KEYS  1 calls (stream)   2 call (hash)   3 events (stream)   4 commands (stream)
+-- Answers WITHDRAWN, TAKEN (a worker owns it), or GONE.
+local facts = redis.call('HMGET', KEYS[2], 'token', 'entry')
+if not facts[1] then
+  return 'GONE'
+end
+if facts[1] ~= '' then
+  return 'TAKEN'
+end
+redis.call('XDEL', KEYS[1], facts[2])
+redis.call('DEL', KEYS[2], KEYS[3], KEYS[4])
+return 'WITHDRAWN'
