@@ -1,0 +1,39 @@
+"""Fixtures for every test; which Redis they mean, `tests.redis_for_tests` decides."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from redis.asyncio import Redis
+
+from tests import redis_for_tests
+
+
+def pytest_configure() -> None:
+    redis_for_tests.choose()  # a Redis that cannot be had is one line, not a page per test
+
+
+def pytest_report_header() -> str:
+    return f"redis: {redis_for_tests.choose().description}"
+
+
+@pytest.fixture(scope="session")
+def redis_server_url() -> Iterator[str]:
+    """The server that all tests share, with whatever the test before left in it."""
+    with redis_for_tests.choose().run() as url:
+        yield url
+
+
+@pytest.fixture
+def redis_url(redis_server_url: str) -> str:
+    """Where an empty database is."""
+    redis_for_tests.empty(redis_server_url)
+    return redis_server_url
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    """A client of an empty database; replies are bytes."""
+    async with Redis.from_url(redis_url) as client:
+        yield client
