@@ -13,7 +13,7 @@ Rule 3: after a fault or a cancellation the connection is dropped, so that a lat
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import hiredis
@@ -30,6 +30,9 @@ __all__ = ["Link", "Reply", "Request"]
 Request: TypeAlias = tuple[bytes | str | int, ...]
 #: What RESP2 gives: bytes, int, None, a list of these, or a ReplyError in their place.
 Reply: TypeAlias = Any
+
+# hiredis' stub knows only tuples of one element.
+_pack: Callable[[Any], bytes] = hiredis.pack_command
 
 
 class Link:
@@ -72,7 +75,7 @@ class Link:
 
     async def _send(self, requests: Sequence[Request]) -> list[Reply]:
         connection = self._connection
-        packed = b"".join([hiredis.pack_command(request) for request in requests])
+        packed = b"".join([_pack(request) for request in requests])
         await connection.send_packed_command(packed, check_health=False)
         replies: list[Reply] = []
         for _ in requests:

@@ -11,13 +11,15 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
 
 import uvloop
 
 from common.errors import UsageError
 
-__all__ = ["run"]
+__all__ = ["background", "run"]
 
 _ENDED_BY_SECOND_SIGNAL = 130
 
@@ -31,6 +33,22 @@ def run(name: str, main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
         print(f"trunkline {name}: {error}", file=sys.stderr)  # noqa: T201 - before any log
         return error.exit_code
     return 0
+
+
+@asynccontextmanager
+async def background(*coroutines: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run these beside the body and cancel them when it ends. Should one of them fail, the body
+    is cancelled and the failure raised: half a process is worse than none."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(coroutine) for coroutine in coroutines]
+            try:
+                yield
+            finally:
+                for task in tasks:
+                    task.cancel()
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
 
 
 async def _until_stopped(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:

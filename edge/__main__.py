@@ -1,0 +1,78 @@
+"""One edge: settings -> listener -> drain. Started by `trunkline edge` or `python -m edge`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from contextlib import suppress
+
+from aiohttp import web
+
+from common import log, process
+from common.errors import SettingsError, UsageError
+from common.settings import load
+from edge.app import Edge
+from edge.lanes import EdgeLanes
+from edge.settings import EdgeSettings
+
+_log = logging.getLogger(__name__)
+
+_HEADER_TIMEOUT_S = 10
+_FLUSH_TIMEOUT_S = 1.0
+
+
+def main() -> int:
+    try:
+        settings = load(EdgeSettings, os.environ)
+    except SettingsError as error:
+        print(f"trunkline edge: {error}", file=sys.stderr)  # noqa: T201 - no log yet
+        return error.exit_code
+    log.configure(
+        f"edge-{settings.index}", level=settings.log_level, log_format=settings.log_format
+    )
+    return process.run("edge", lambda stopping: _serve(settings, stopping))
+
+
+async def _serve(settings: EdgeSettings, stopping: asyncio.Event) -> None:
+    lanes = EdgeLanes(settings)
+    edge = Edge(settings, lanes)
+    runner = web.AppRunner(
+        edge.application(),
+        handle_signals=False,
+        access_log=None,
+        shutdown_timeout=1.0,
+        # Also the time a peer gets to send its request's head.
+        keepalive_timeout=_HEADER_TIMEOUT_S,
+    )
+    await runner.setup()
+    try:
+        async with process.background(lanes.run(), edge.watch()):
+            site = await _listen(runner, settings)
+            await stopping.wait()
+            # aiohttp discards what arrives once its own shutdown has begun: drain before it.
+            await site.stop()
+            await edge.drain(settings.drain_timeout_s)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_FLUSH_TIMEOUT_S):
+                    await lanes.flushed()
+    finally:
+        await runner.cleanup()
+    _log.info("stopped")
+
+
+async def _listen(runner: web.AppRunner, settings: EdgeSettings) -> web.TCPSite:
+    port = settings.port + settings.index
+    site = web.TCPSite(runner, settings.host, port, backlog=1024)
+    try:
+        await site.start()
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise UsageError(f"cannot listen on {settings.host}:{port}: {reason}") from None
+    _log.info("listening", extra={"host": settings.host, "port": port})
+    return site
+
+
+if __name__ == "__main__":
+    sys.exit(main())

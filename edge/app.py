@@ -1,0 +1,132 @@
+"""The edge's front door: who may come in, and what operators can ask.
+
+/media/{provider}   WebSocket of one call
+/healthz            200 while the process lives
+/readyz             200 while new calls are taken, else 503 with the reason
+/metrics            Prometheus
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from aiohttp import WSCloseCode, web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from common.events import EndReason
+from edge import metrics
+from edge.adapter import Provider
+from edge.lanes import EdgeLanes
+from edge.providers import providers
+from edge.session import Session
+from edge.settings import EdgeSettings
+
+__all__ = ["Edge"]
+
+_log = logging.getLogger(__name__)
+
+_CHECK_EVERY_S = 0.25
+_CLOSE_TIMEOUT_S = 2.0
+_HEARTBEAT_S = 10.0
+
+
+class Edge:
+    def __init__(self, settings: EdgeSettings, lanes: EdgeLanes) -> None:
+        self._settings = settings
+        self._lanes = lanes
+        self._providers = providers()
+        self._sessions: set[Session] = set()
+        self._is_draining = False
+        self._no_session = asyncio.Event()
+        self._no_session.set()
+
+    def application(self) -> web.Application:
+        app = web.Application()
+        app.router.add_get("/media/{provider}", self._media)
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/metrics", self._metrics)
+        return app
+
+    async def watch(self) -> None:
+        """Runs for ever: lets every session check its deadlines."""
+        while True:
+            await asyncio.sleep(_CHECK_EVERY_S)
+            metrics.TASKS.set(len(asyncio.all_tasks()))
+            for session in list(self._sessions):
+                session.check()
+
+    async def drain(self, timeout_s: float) -> None:
+        """Take no new call, let the live ones end, close the rest 1012."""
+        self._is_draining = True
+        if self._sessions:
+            _log.info("draining", extra={"calls": len(self._sessions), "timeout_s": timeout_s})
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._no_session.wait()
+        except TimeoutError:
+            for session in list(self._sessions):
+                session.end(EndReason.EDGE_DRAINED, WSCloseCode.SERVICE_RESTART, "edge restarts")
+            try:
+                async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+                    await self._no_session.wait()
+            except TimeoutError:
+                _log.warning("sockets did not close", extra={"calls": len(self._sessions)})
+
+    def _not_ready(self) -> str:
+        """Why no new call is taken; empty when one is."""
+        if self._is_draining:
+            return "draining"
+        if len(self._sessions) >= self._settings.max_calls:
+            return "full"
+        if not self._lanes.are_answering():
+            return "no_redis"
+        return ""
+
+    async def _media(self, request: web.Request) -> web.StreamResponse:
+        provider = self._providers.get(request.match_info["provider"])
+        if provider is None:
+            return self._refuse("unknown_provider", 404)
+        if reason := self._not_ready():
+            return self._refuse(reason, 503)
+        return await self._hold(request, provider)
+
+    async def _hold(self, request: web.Request, provider: Provider) -> web.StreamResponse:
+        socket = web.WebSocketResponse(
+            compress=False,
+            heartbeat=_HEARTBEAT_S,
+            timeout=_CLOSE_TIMEOUT_S,
+            # aiohttp refuses a message of exactly the limit.
+            max_msg_size=self._settings.max_message_bytes + 1,
+        )
+        if not socket.can_prepare(request):
+            return self._refuse("no_websocket", 426)
+        await socket.prepare(request)
+        session = Session(socket, provider, self._lanes, self._settings)
+        self._sessions.add(session)
+        self._no_session.clear()
+        try:
+            await session.run()
+        finally:
+            self._sessions.discard(session)
+            if not self._sessions:
+                self._no_session.set()
+        return socket
+
+    def _refuse(self, reason: str, status: int) -> web.Response:
+        metrics.CALLS_REFUSED.labels(reason).inc()
+        headers = {"Retry-After": "1"} if status == 503 else {}
+        if status == 426:
+            headers = {"Upgrade": "websocket"}
+        return web.Response(status=status, text=f"{reason}\n", headers=headers)
+
+    async def _healthz(self, request: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def _readyz(self, request: web.Request) -> web.Response:
+        reason = self._not_ready()
+        return web.Response(status=503 if reason else 200, text=f"{reason or 'ready'}\n")
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})

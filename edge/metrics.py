@@ -1,0 +1,63 @@
+"""Every series that an edge exports, with its unit in its name."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+__all__ = [
+    "CALLS_REFUSED",
+    "COMMANDS_UNREADABLE",
+    "REDIS_FAULTS",
+    "TASKS",
+    "UPLINK_BATCH",
+    "ForProvider",
+]
+
+_CALLS = Gauge("trunkline_edge_calls", "Calls that are on now", ["provider"])
+_CALLS_STARTED = Counter("trunkline_edge_calls_started", "Calls started", ["provider"])
+_CALLS_ENDED = Counter("trunkline_edge_calls_ended", "Calls ended", ["provider", "reason"])
+CALLS_REFUSED = Counter("trunkline_edge_calls_refused", "Sockets refused before a call", ["reason"])
+_AUDIO_IN = Counter("trunkline_edge_audio_in_bytes", "Audio from callers", ["provider"])
+_MESSAGES_OUT = Counter("trunkline_edge_messages_out", "Messages to providers", ["provider"])
+_IGNORED = Counter(
+    "trunkline_edge_ignored", "Messages and commands without effect", ["provider", "reason"]
+)
+_MARKS = Counter("trunkline_edge_marks", "Marks ended", ["provider", "outcome"])
+COMMANDS_UNREADABLE = Counter(
+    "trunkline_edge_commands_unreadable", "Entries of command streams that could not be decoded"
+)
+UPLINK_BATCH = Histogram(
+    "trunkline_edge_uplink_batch_requests",
+    "Requests per write to Redis",
+    buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500),
+)
+REDIS_FAULTS = Counter("trunkline_edge_redis_faults", "Requests to Redis that failed", ["link"])
+_CLEAR_TO_SILENCE = Histogram(
+    "trunkline_edge_clear_to_silence_seconds",
+    "From the arrival of a clear at the edge to its last byte on the wire",
+    ["provider"],
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5),
+)
+TASKS = Gauge("trunkline_edge_tasks", "asyncio tasks of the process")
+
+
+class ForProvider:
+    """The series of one provider, looked up once a session and not once a message."""
+
+    def __init__(self, provider: str) -> None:
+        self._provider = provider
+        self.calls = _CALLS.labels(provider)
+        self.calls_started = _CALLS_STARTED.labels(provider)
+        self.audio_in_bytes = _AUDIO_IN.labels(provider)
+        self.messages_out = _MESSAGES_OUT.labels(provider)
+        self.clear_to_silence_s = _CLEAR_TO_SILENCE.labels(provider)
+
+    def call_ended(self, reason: str) -> None:
+        self.calls.dec()
+        _CALLS_ENDED.labels(self._provider, reason).inc()
+
+    def mark_ended(self, outcome: str) -> None:
+        _MARKS.labels(self._provider, outcome).inc()
+
+    def ignored(self, reason: str, count: int = 1) -> None:
+        _IGNORED.labels(self._provider, reason).inc(count)

@@ -1,0 +1,123 @@
+"""mesmer: a subset of Twilio's frames, with traps.
+
+`connected` carries nothing else, `start` and `stop` have no top-level `streamSid` (the ids are
+inside), `media.timestamp` is a number, and there is neither a track, a sequence number nor a
+digit. mesmer must give all pending marks back after a clear.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+from common.commands import Command
+from common.events import CallEnded, CallStarted, EndReason, Metadata
+from edge.adapter import MarkEchoed, Message, Provider, Receipt, guarded
+from edge.frames import JsonChannel, audio_format, decode, valid_id
+
+__all__ = ["PROVIDER", "MesmerAdapter"]
+
+
+class _Part(msgspec.Struct, frozen=True, rename="camel"):
+    pass
+
+
+class _MediaFormat(_Part, frozen=True):
+    encoding: str = "audio/x-mulaw"
+    sample_rate: int = 8000
+    channels: int = 1
+
+
+class _Ids(_Part, frozen=True):
+    stream_sid: str = ""
+    call_sid: str = ""
+    account_sid: str = ""
+
+
+class _StartBody(_Ids, frozen=True):
+    media_format: _MediaFormat = _MediaFormat()
+
+
+class _MediaBody(_Part, frozen=True):
+    payload: bytes
+
+
+class _MarkBody(_Part, frozen=True):
+    name: str
+
+
+class _Frame(msgspec.Struct, frozen=True, rename="camel", tag_field="event", kw_only=True):
+    stream_sid: str = ""
+
+
+class _Connected(_Frame, frozen=True, tag="connected"):
+    pass
+
+
+class _Start(_Frame, frozen=True, tag="start"):
+    start: _StartBody
+
+
+class _Media(_Frame, frozen=True, tag="media"):
+    media: _MediaBody
+
+
+class _Mark(_Frame, frozen=True, tag="mark"):
+    mark: _MarkBody
+
+
+class _Stop(_Frame, frozen=True, tag="stop"):
+    stop: _Ids = _Ids()
+
+
+_AnyFrame: TypeAlias = _Connected | _Start | _Media | _Mark | _Stop
+_decoder: msgspec.json.Decoder[_AnyFrame] = msgspec.json.Decoder(_AnyFrame)
+
+
+class MesmerAdapter:
+    def __init__(self) -> None:
+        self._channel = JsonChannel("streamSid")
+
+    @guarded
+    def receive(self, message: Message) -> list[Receipt]:
+        frame = decode(_decoder, message)
+        match frame:
+            case _Media():
+                self._channel.check(frame.stream_sid)
+                return [self._channel.received(frame.media.payload)]
+            case _Mark():
+                self._channel.check(frame.stream_sid)
+                return [MarkEchoed(frame.mark.name)]
+            case _Start():
+                return [self._started(frame)]
+            case _Stop():
+                self._channel.check(
+                    frame.stream_sid or frame.stop.stream_sid or self._channel.stream_id
+                )
+                return [CallEnded(EndReason.CALLER_HUNG_UP)]
+            case _Connected():
+                return []
+
+    def send(self, command: Command) -> None:
+        self._channel.send(command)
+
+    def messages_to_send(self) -> list[Message]:
+        return self._channel.messages_to_send()
+
+    def _started(self, frame: _Start) -> CallStarted:
+        body = frame.start
+        described = body.media_format
+        heard = audio_format(described.encoding, described.sample_rate, described.channels)
+        self._channel.open(frame.stream_sid or body.stream_sid, heard)
+        metadata: Metadata = {"account_sid": body.account_sid} if body.account_sid else {}
+        return CallStarted(
+            provider=PROVIDER.name,
+            format=heard,
+            provider_call_id=body.call_sid and valid_id(body.call_sid),
+            provider_stream_id=self._channel.stream_id,
+            metadata=metadata,
+        )
+
+
+PROVIDER = Provider("mesmer", MesmerAdapter)

@@ -1,0 +1,144 @@
+"""Twilio Media Streams, bidirectional (`<Connect><Stream>`), JSON text frames.
+
+Source: https://www.twilio.com/docs/voice/media-streams/websocket-messages
+Numbers in frames are strings, but for `sampleRate` and `channels`. Every frame but `connected`
+names its stream in a top-level `streamSid`. Audio is raw mu-law at 8 kHz without a file header.
+Twilio gives all pending marks back after a clear. It has no message for sending digits or for
+hanging up: closing the socket lets its call go on with what follows `<Connect>`.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+from common.commands import Command
+from common.events import CallEnded, CallStarted, DtmfReceived, EndReason, Metadata
+from edge.adapter import MarkEchoed, Message, Provider, Receipt, guarded
+from edge.frames import JsonChannel, audio_format, decode, valid_digit, valid_id
+
+__all__ = ["PROVIDER", "TwilioAdapter"]
+
+
+class _Part(msgspec.Struct, frozen=True, rename="camel"):
+    pass
+
+
+class _MediaFormat(_Part, frozen=True):
+    encoding: str = "audio/x-mulaw"
+    sample_rate: int = 8000
+    channels: int = 1
+
+
+class _StartBody(_Part, frozen=True):
+    stream_sid: str = ""
+    call_sid: str = ""
+    account_sid: str = ""
+    tracks: list[str] = []
+    media_format: _MediaFormat = _MediaFormat()
+    custom_parameters: dict[str, str] = {}
+
+
+class _MediaBody(_Part, frozen=True):
+    payload: bytes
+    track: str = "inbound"
+
+
+class _DtmfBody(_Part, frozen=True):
+    digit: str
+
+
+class _MarkBody(_Part, frozen=True):
+    name: str
+
+
+class _StopBody(_Part, frozen=True):
+    account_sid: str = ""
+    call_sid: str = ""
+
+
+class _Frame(msgspec.Struct, frozen=True, rename="camel", tag_field="event", kw_only=True):
+    stream_sid: str = ""
+    sequence_number: str = ""
+
+
+class _Connected(_Frame, frozen=True, tag="connected"):
+    pass
+
+
+class _Start(_Frame, frozen=True, tag="start"):
+    start: _StartBody
+
+
+class _Media(_Frame, frozen=True, tag="media"):
+    media: _MediaBody
+
+
+class _Dtmf(_Frame, frozen=True, tag="dtmf"):
+    dtmf: _DtmfBody
+
+
+class _Mark(_Frame, frozen=True, tag="mark"):
+    mark: _MarkBody
+
+
+class _Stop(_Frame, frozen=True, tag="stop"):
+    stop: _StopBody = _StopBody()
+
+
+_AnyFrame: TypeAlias = _Connected | _Start | _Media | _Dtmf | _Mark | _Stop
+_decoder: msgspec.json.Decoder[_AnyFrame] = msgspec.json.Decoder(_AnyFrame)
+
+
+class TwilioAdapter:
+    def __init__(self) -> None:
+        self._channel = JsonChannel("streamSid")
+
+    @guarded
+    def receive(self, message: Message) -> list[Receipt]:
+        frame = decode(_decoder, message)
+        match frame:
+            case _Media():
+                self._channel.check(frame.stream_sid)
+                return [self._channel.received(frame.media.payload)]
+            case _Mark():
+                self._channel.check(frame.stream_sid)
+                return [MarkEchoed(frame.mark.name)]
+            case _Dtmf():
+                self._channel.check(frame.stream_sid)
+                return [DtmfReceived(valid_digit(frame.dtmf.digit))]
+            case _Start():
+                return [self._started(frame)]
+            case _Stop():
+                self._channel.check(frame.stream_sid)
+                return [CallEnded(EndReason.CALLER_HUNG_UP)]
+            case _Connected():
+                return []
+
+    def send(self, command: Command) -> None:
+        self._channel.send(command)
+
+    def messages_to_send(self) -> list[Message]:
+        return self._channel.messages_to_send()
+
+    def _started(self, frame: _Start) -> CallStarted:
+        body = frame.start
+        described = body.media_format
+        heard = audio_format(described.encoding, described.sample_rate, described.channels)
+        self._channel.open(frame.stream_sid or body.stream_sid, heard)
+        metadata: Metadata = {
+            "account_sid": body.account_sid,
+            "tracks": body.tracks,
+            "custom_parameters": body.custom_parameters,
+        }
+        return CallStarted(
+            provider=PROVIDER.name,
+            format=heard,
+            provider_call_id=body.call_sid and valid_id(body.call_sid),
+            provider_stream_id=self._channel.stream_id,
+            metadata={name: value for name, value in metadata.items() if value},
+        )
+
+
+PROVIDER = Provider("twilio", TwilioAdapter)

@@ -1,0 +1,206 @@
+"""One socket: hands what it hears to the stream, publishes the events, writes what is due.
+
+Rule 1: the reader never waits for Redis; it appends to the uplink and reads on.
+Rule 2: this is the only place of the edge that catches broadly. A fault of ours ends this call
+        with 1011, and no other.
+Rule 3: one task reads, one writes; both run inside `run`, and none outlives it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from typing import NamedTuple
+
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from common.commands import ClearPlayback, Command
+from common.events import AudioReceived, CallEnded, CallStarted, EndReason, Event, MarkReached
+from common.keys import CallKeys
+from common.ticker import Wakeup
+from edge import metrics
+from edge.adapter import Provider
+from edge.downlink import Subscriber
+from edge.lanes import EdgeLane, EdgeLanes
+from edge.settings import EdgeSettings
+from edge.stream import Stream
+from edge.uplink import CallEvents
+
+__all__ = ["Session"]
+
+_log = logging.getLogger(__name__)
+
+_SEND_TIMEOUT_S = 5.0
+
+
+class _Attachment(NamedTuple):
+    """A started call's place on its lane: where its events go and its commands come from."""
+
+    lane: EdgeLane
+    keys: CallKeys
+    events: CallEvents
+
+
+class Session:
+    def __init__(
+        self,
+        socket: web.WebSocketResponse,
+        provider: Provider,
+        lanes: EdgeLanes,
+        settings: EdgeSettings,
+    ) -> None:
+        self._socket = socket
+        self._provider = provider.name
+        self._metrics = metrics.ForProvider(provider.name)
+        self._lanes = lanes
+        self._settings = settings
+        self._stream = Stream(provider, lead_ms=settings.lead_ms)
+        self._call: _Attachment | None = None
+        self._wakeup = Wakeup()
+        self._last_message = time.monotonic()
+        self._cleared_at: float | None = None
+        self.call_id = uuid.uuid4().hex
+
+    async def run(self) -> None:
+        """Returns when the socket is closed and the call's end has been published."""
+        writer = asyncio.create_task(self._write(), name=f"write {self.call_id}")
+        try:
+            await self._read()
+        except Exception:  # noqa: BLE001 - rule 2
+            _log.exception("session failed", extra={"call": self.call_id})
+            self.end(EndReason.EDGE_FAILED, WSCloseCode.INTERNAL_ERROR)
+        finally:
+            self._publish(self._stream.socket_closed(self._socket.close_code, now=time.monotonic()))
+            self._wakeup.set()
+            await asyncio.wait([writer])
+            self._detach()
+
+    def end(self, reason: EndReason, code: int, detail: str = "") -> None:
+        """Give the call up; the writer closes the socket with `code`."""
+        self._publish(self._stream.end(reason, code, detail, now=time.monotonic()))
+        self._wakeup.set()
+
+    def check(self) -> None:
+        """End what does not come to life, falls silent, or cannot be stored. Called often."""
+        settings = self._settings
+        silent_s = time.monotonic() - self._last_message
+        if self._call is None and silent_s > settings.start_timeout_s:
+            self.end(EndReason.PROTOCOL_VIOLATED, WSCloseCode.POLICY_VIOLATION, "no start")
+        elif silent_s > settings.idle_timeout_s:
+            self.end(EndReason.CONNECTION_LOST, WSCloseCode.POLICY_VIOLATION, "no message")
+        elif self._call is not None and self._call.lane.is_cut_off(settings.outage_timeout_s):
+            self.end(EndReason.EDGE_FAILED, WSCloseCode.INTERNAL_ERROR, "no storage")
+
+    async def _read(self) -> None:
+        async for message in self._socket:
+            now = self._last_message = time.monotonic()
+            if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+                self._publish(self._stream.receive(message.data, now=now))
+                if self._stream.ignored or self._stream.close:
+                    self._settle()
+
+    def _settle(self) -> None:
+        """What a received message left behind besides events."""
+        for reason, count in self._stream.ignored.items():
+            self._metrics.ignored(reason, count)
+        self._stream.ignored.clear()
+        self._wakeup.set()
+
+    async def _write(self) -> None:
+        """Send what is due, sleep until more is, close when the stream says so."""
+        stream = self._stream
+        try:
+            while True:
+                self._publish(stream.tick(now=time.monotonic()))
+                async with asyncio.timeout(_SEND_TIMEOUT_S):
+                    await self._send()
+                if stream.close is not None:
+                    break
+                await self._wakeup.wait(stream.next_time())
+        except TimeoutError:
+            self.end(EndReason.PROTOCOL_VIOLATED, WSCloseCode.POLICY_VIOLATION, "slow consumer")
+        except ConnectionError:
+            return  # the reader sees the same, and publishes the end
+        except Exception:  # noqa: BLE001 - rule 2
+            _log.exception("session failed", extra={"call": self.call_id})
+            self.end(EndReason.EDGE_FAILED, WSCloseCode.INTERNAL_ERROR)
+        if stream.close is not None:
+            await self._socket.close(code=stream.close.code, message=stream.close.reason.encode())
+
+    async def _send(self) -> None:
+        for message in self._stream.messages_to_send():
+            self._metrics.messages_out.inc()
+            if isinstance(message, str):
+                await self._socket.send_str(message)
+            else:
+                await self._socket.send_bytes(message)
+        if self._cleared_at is not None:
+            self._metrics.clear_to_silence_s.observe(time.monotonic() - self._cleared_at)
+            self._cleared_at = None
+
+    def _publish(self, events: list[Event]) -> None:
+        at_ms = time.time_ns() // 1_000_000
+        for event in events:
+            match event:
+                case AudioReceived():
+                    self._metrics.audio_in_bytes.inc(len(event.payload))
+                case CallStarted():
+                    self._attach(event, at_ms)
+                    continue
+                case MarkReached():
+                    self._metrics.mark_ended(event.outcome)
+                case CallEnded():
+                    self._ended(event)
+            if self._call is not None:
+                self._call.events.append(event, at_ms=at_ms)
+
+    def _attach(self, started: CallStarted, at_ms: int) -> None:
+        lane, keys = self._lanes.place(self.call_id)
+        events = CallEvents(lane.uplink, keys, on_gone=self._gone)
+        self._call = _Attachment(lane, keys, events)
+        events.announce(self._lanes.edge_id, started, at_ms=at_ms)
+        lane.downlink.subscribe(keys, Subscriber(self._deliver, events.trim_commands))
+        asyncio.get_running_loop().call_later(
+            self._settings.take_timeout_s, events.withdraw, self._withdrawn
+        )
+        self._metrics.calls_started.inc()
+        self._metrics.calls.inc()
+        _log.info(
+            "call started",
+            extra={
+                "call": self.call_id,
+                "provider": self._provider,
+                "provider_call": started.provider_call_id,
+                "format": str(started.format),
+            },
+        )
+
+    def _ended(self, ended: CallEnded) -> None:
+        self._metrics.call_ended(ended.reason)
+        _log.info(
+            "call ended",
+            extra={"call": self.call_id, "reason": ended.reason.value, "detail": ended.detail},
+        )
+
+    def _detach(self) -> None:
+        if self._call is not None:
+            self._call.lane.downlink.unsubscribe(self._call.keys)
+
+    def _deliver(self, commands: list[Command]) -> None:
+        now = time.monotonic()
+        for command in commands:
+            if isinstance(command, ClearPlayback):
+                self._cleared_at = now
+            self._publish(self._stream.command(command, now=now))
+        self._wakeup.set()
+
+    def _withdrawn(self, was_waiting: bool) -> None:
+        """The time to take the call is over; `was_waiting`: nobody has, and its keys are gone."""
+        if was_waiting:
+            self.end(EndReason.NOT_TAKEN, WSCloseCode.TRY_AGAIN_LATER, "no worker")
+
+    def _gone(self) -> None:
+        """The call's keys have vanished from Redis, though nobody here has ended it."""
+        self.end(EndReason.EDGE_FAILED, WSCloseCode.INTERNAL_ERROR, "call lost")
