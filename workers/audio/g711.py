@@ -13,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Samples", "decode_alaw", "decode_ulaw", "encode_alaw", "encode_ulaw"]
+__all__ = ["Samples", "decode_alaw", "decode_mulaw", "encode_alaw", "encode_mulaw"]
 
 Samples: TypeAlias = NDArray[np.int16]
 
@@ -23,11 +23,11 @@ _MULAW_MAX = 0x1FFF
 _ALAW_MAX = 0x0FFF
 
 
-def encode_ulaw(samples: Samples) -> bytes:
+def encode_mulaw(samples: Samples) -> bytes:
     return _MULAW_OF[_as_index(samples)].tobytes()
 
 
-def decode_ulaw(payload: bytes) -> Samples:
+def decode_mulaw(payload: bytes) -> Samples:
     return _SAMPLE_OF_MULAW[np.frombuffer(payload, np.uint8)]
 
 

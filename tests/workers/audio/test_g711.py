@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from workers.audio.g711 import Samples, decode_alaw, decode_ulaw, encode_alaw, encode_ulaw
+from workers.audio.g711 import Samples, decode_alaw, decode_mulaw, encode_alaw, encode_mulaw
 
 EVERY_CODE = bytes(range(256))
 EVERY_SAMPLE = np.arange(-32768, 32768, dtype=np.int32).astype(np.int16)
@@ -15,12 +15,12 @@ EVERY_SAMPLE = np.arange(-32768, 32768, dtype=np.int32).astype(np.int16)
 Encode = Callable[[Samples], bytes]
 Decode = Callable[[bytes], Samples]
 LAWS = pytest.mark.parametrize(
-    ("encode", "decode"), [(encode_ulaw, decode_ulaw), (encode_alaw, decode_alaw)]
+    ("encode", "decode"), [(encode_mulaw, decode_mulaw), (encode_alaw, decode_alaw)]
 )
 
 
 def test_mulaw_code_words_survive_a_round_trip_but_for_negative_zero() -> None:
-    again = encode_ulaw(decode_ulaw(EVERY_CODE))
+    again = encode_mulaw(decode_mulaw(EVERY_CODE))
     changed = {code: again[code] for code in EVERY_CODE if again[code] != code}
     assert changed == {0x7F: 0xFF}
 
@@ -34,7 +34,7 @@ def test_alaw_code_words_survive_a_round_trip() -> None:
     [(0xFF, 0), (0x7F, 0), (0xFE, 8), (0x7E, -8), (0x80, 32124), (0x00, -32124), (0xF0, 120)],
 )
 def test_mulaw_values_of_the_recommendation(code: int, sample: int) -> None:
-    assert decode_ulaw(bytes([code])).tolist() == [sample]
+    assert decode_mulaw(bytes([code])).tolist() == [sample]
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_alaw_values_of_the_recommendation(code: int, sample: int) -> None:
 
 
 def test_silence_has_the_code_words_that_providers_send() -> None:
-    assert encode_ulaw(np.zeros(2, np.int16)) == b"\xff\xff"
+    assert encode_mulaw(np.zeros(2, np.int16)) == b"\xff\xff"
     assert encode_alaw(np.zeros(2, np.int16)) == b"\xd5\xd5"
 
 
@@ -86,7 +86,7 @@ def _audioop() -> Any:
 def test_every_result_equals_audioop() -> None:
     audioop = _audioop()
     linear = EVERY_SAMPLE.tobytes()
-    assert encode_ulaw(EVERY_SAMPLE) == audioop.lin2ulaw(linear, 2)
+    assert encode_mulaw(EVERY_SAMPLE) == audioop.lin2ulaw(linear, 2)
     assert encode_alaw(EVERY_SAMPLE) == audioop.lin2alaw(linear, 2)
-    assert decode_ulaw(EVERY_CODE).tobytes() == audioop.ulaw2lin(EVERY_CODE, 2)
+    assert decode_mulaw(EVERY_CODE).tobytes() == audioop.ulaw2lin(EVERY_CODE, 2)
     assert decode_alaw(EVERY_CODE).tobytes() == audioop.alaw2lin(EVERY_CODE, 2)
