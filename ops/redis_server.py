@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from common.errors import UsageError
+from ops.logs import last_line
 
 __all__ = [
     "MINIMUM_VERSION",
@@ -29,6 +30,7 @@ __all__ = [
     "find_binary",
     "find_bundled",
     "find_on_path",
+    "fresh_directory",
     "is_recent",
     "running",
     "url_of",
@@ -95,6 +97,15 @@ def is_recent(version: str) -> bool:
     return tuple(int(number) for number in version.split(".")[:2]) >= MINIMUM_VERSION
 
 
+@contextlib.contextmanager
+def fresh_directory() -> Iterator[Path]:
+    """A directory for sockets that only its owner may enter; removed afterwards. Its path is
+    short, because that of a socket may have 108 bytes and a TMPDIR can be longer by itself."""
+    base = "/tmp" if Path("/tmp").is_dir() else None
+    with tempfile.TemporaryDirectory(prefix="trunkline-", dir=base) as directory:
+        yield Path(directory)
+
+
 def url_of(directory: Path) -> str:
     return f"unix://{_socket_in(directory)}"
 
@@ -113,10 +124,7 @@ def running(
     that a second server in it has the URL of the first: how tests lose Redis and get it back."""
     with contextlib.ExitStack() as stack:
         if directory is None:
-            # The path of a socket may have 108 bytes; a TMPDIR can be longer than that by itself.
-            base = "/tmp" if Path("/tmp").is_dir() else None
-            fresh = tempfile.TemporaryDirectory(prefix="trunkline-", dir=base)
-            directory = Path(stack.enter_context(fresh))
+            directory = stack.enter_context(fresh_directory())
         log = directory / "redis.log"
         with log.open("wb") as output:
             server = subprocess.Popen(
@@ -153,15 +161,10 @@ def _wait_until_ready(
     deadline = time.monotonic() + timeout_s
     while not answers(path):
         if server.poll() is not None:
-            raise UsageError(f"redis-server ended at once: {_last_line(log)}")
+            raise UsageError(f"redis-server ended at once: {last_line(log)}")
         if time.monotonic() > deadline:
-            raise UsageError(f"redis-server did not answer in {timeout_s:g} s: {_last_line(log)}")
+            raise UsageError(f"redis-server did not answer in {timeout_s:g} s: {last_line(log)}")
         time.sleep(0.005)
-
-
-def _last_line(log: Path) -> str:
-    lines = log.read_text(errors="replace").split("\n")
-    return next((line for line in reversed(lines) if line.strip()), "it said nothing")
 
 
 def _end(server: subprocess.Popen[bytes]) -> None:
