@@ -16,6 +16,7 @@ from common.keys import FIELD, GROUP, TTL_S, CallKeys, Lane
 
 __all__ = [
     "Claim",
+    "ClaimRefusal",
     "Commit",
     "CommitAnswer",
     "Taken",
@@ -29,9 +30,11 @@ __all__ = [
     "is_already_stored",
     "is_group_missing",
     "leave_group",
+    "read_answer",
     "read_claim",
     "read_taken",
     "take",
+    "taken_before",
     "trim_commands",
     "withdraw",
 ]
@@ -78,13 +81,19 @@ class Taken(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """How far a call has come; where its new owner goes on."""
+    """How far a call has come; where its new owner goes on. See `lua/commit.lua`."""
 
     commit: int
     cursor: int
     partial: int
     out: int
     state: bytes
+    start: bytes  # the call's first event, encoded: it may have left the stream already
+
+
+class ClaimRefusal(StrEnum):
+    GONE = "GONE"  # the call has ended
+    TAKEN = "TAKEN"  # another worker owns it
 
 
 class Commit(NamedTuple):
@@ -127,6 +136,19 @@ def take(lane: Lane, consumer: str, *, block_ms: int) -> Request:
     )  # fmt: skip
 
 
+def taken_before(lane: Lane, consumer: str) -> Request:
+    """What was handed to this consumer and not finished: the reply to a `take` may have been
+    lost on the way."""
+    return (b"XREADGROUP", b"GROUP", GROUP, consumer, b"STREAMS", lane.calls, b"0")
+
+
+def read_answer(reply: Any) -> CommitAnswer:
+    """Raises ReplyError when Redis refused the request."""
+    if isinstance(reply, ReplyError):
+        raise reply
+    return CommitAnswer(reply.decode())
+
+
 def read_taken(reply: Any) -> list[Taken]:
     return [
         Taken(entry_id, fields[1].decode())
@@ -145,9 +167,13 @@ def claim(keys: CallKeys, token: str) -> Request:
     return scripts.CLAIM.call((keys.call,), token)
 
 
-def read_claim(reply: Any) -> Claim | None:
-    """None when the call has ended or belongs to another."""
-    return Claim(*reply) if isinstance(reply, list) else None
+def read_claim(reply: Any) -> Claim | ClaimRefusal:
+    """Raises ReplyError when Redis refused the request."""
+    if isinstance(reply, list):
+        return Claim(*reply)
+    if isinstance(reply, ReplyError):
+        raise reply
+    return ClaimRefusal(reply.decode())
 
 
 def commit(keys: CallKeys, token: str, step: Commit) -> Request:

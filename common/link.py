@@ -20,7 +20,14 @@ import hiredis
 from redis.asyncio import ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import (
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
 
 from common.errors import LinkError, ReplyError, UsageError
 from common.scripts import SCRIPTS
@@ -44,8 +51,8 @@ class Link:
         """The replies, in order; an error reply is a ReplyError in the list, not raised.
 
         `block_s` is how long Redis itself may wait before it answers. Raises LinkError when
-        Redis does not answer in time or the connection breaks; then nothing is known about
-        which of the requests were carried out.
+        Redis does not answer in time, cannot serve now, or the connection breaks; then nothing is
+        known about which of the requests were carried out.
         """
         try:
             async with asyncio.timeout(self._timeout_s + block_s):
@@ -84,8 +91,30 @@ class Link:
             except NoScriptError as error:
                 replies.append(_ScriptLostError(str(error)))
             except ResponseError as error:
+                if _is_passing(error):
+                    raise
                 replies.append(ReplyError(str(error)))
         return replies
+
+
+# Redis is up, but cannot serve just now: loading, full, read-only after a failover, a slot on the
+# move. For the caller that is the same as no answer.
+_PASSING = (
+    "BUSY ",
+    "LOADING",
+    "OOM",
+    "MISCONF",
+    "READONLY",
+    "NOREPLICAS",
+    "MASTERDOWN",
+    "TRYAGAIN",
+    "BUSY ",
+)
+
+
+def _is_passing(error: ResponseError) -> bool:
+    is_known = isinstance(error, OutOfMemoryError | ReadOnlyError | TryAgainError)
+    return is_known or str(error).startswith(_PASSING)
 
 
 class _ScriptLostError(ReplyError):

@@ -15,6 +15,7 @@ from aiohttp import WSCloseCode, web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from common.events import EndReason
+from common.metrics import TASKS
 from edge import metrics
 from edge.adapter import Provider
 from edge.lanes import EdgeLanes
@@ -53,7 +54,7 @@ class Edge:
         """Runs for ever: lets every session check its deadlines."""
         while True:
             await asyncio.sleep(_CHECK_EVERY_S)
-            metrics.TASKS.set(len(asyncio.all_tasks()))
+            TASKS.set(len(asyncio.all_tasks()))
             for session in list(self._sessions):
                 session.check()
 

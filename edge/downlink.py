@@ -6,10 +6,12 @@ It reads eagerly and never waits for a session: queues and pacing are the stream
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import NamedTuple
 
+from common import metrics as common_metrics
 from common.commands import Command
 from common.errors import LinkError, ReplyError, WireError
 from common.keys import CallKeys
@@ -25,6 +27,7 @@ _log = logging.getLogger(__name__)
 
 _ENTRIES_PER_POLL = 256
 _TRIM_EVERY = 64
+_RETRY_S = 0.05
 
 
 class Subscriber(NamedTuple):
@@ -60,11 +63,12 @@ class Downlink:
         try:
             (reply,) = await self._link.execute([self._tail.request()])
         except LinkError:
-            # The uplink of the lane says so in the log; here polling again is the retry.
-            metrics.REDIS_FAULTS.labels("downlink").inc()
+            # The lane's writer says so in the log; here polling again is the retry.
+            common_metrics.REDIS_FAULTS.labels("read").inc()
+            await asyncio.sleep(_RETRY_S)
             return
         if isinstance(reply, ReplyError):
-            metrics.REDIS_FAULTS.labels("downlink").inc()
+            common_metrics.REDIS_FAULTS.labels("read").inc()
             _log.error("Redis refused a read: %s", reply)
             return
         for subscriber, entries in self._tail.read(reply):

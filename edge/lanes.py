@@ -8,9 +8,9 @@ import uuid
 from common import keys
 from common.keys import CallKeys, Lane
 from common.link import Link
+from common.writer import Writer
 from edge.downlink import Downlink
 from edge.settings import EdgeSettings
-from edge.uplink import Uplink
 
 __all__ = ["EdgeLane", "EdgeLanes"]
 
@@ -21,18 +21,13 @@ class EdgeLane:
         tick_s = settings.tick_ms / 1000
         self.lane = lane
         self._links = [Link(settings.redis_url, timeout_s=timeout_s) for _ in range(2)]
-        self.uplink = Uplink(self._links[0], tick_s=tick_s)
+        self.writer = Writer(self._links[0], tick_s=tick_s)
         self.downlink = Downlink(self._links[1], tick_s=tick_s)
-
-    def is_cut_off(self, for_s: float) -> bool:
-        """Whether Redis has not answered for so long."""
-        since = self.uplink.failing_since
-        return since is not None and asyncio.get_running_loop().time() - since > for_s
 
     async def run(self) -> None:
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self.uplink.run(), name=f"uplink {self.lane.number}")
+                tasks.create_task(self.writer.run(), name=f"writer {self.lane.number}")
                 tasks.create_task(self.downlink.run(), name=f"downlink {self.lane.number}")
         finally:
             for link in self._links:
@@ -50,7 +45,7 @@ class EdgeLanes:
         return self._edge_lanes[lane.number], lane.keys(call_id)
 
     def are_answering(self) -> bool:
-        return all(lane.uplink.failing_since is None for lane in self._edge_lanes)
+        return all(lane.writer.is_answering for lane in self._edge_lanes)
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -59,4 +54,4 @@ class EdgeLanes:
 
     async def flushed(self) -> None:
         for lane in self._edge_lanes:
-            await lane.uplink.flushed()
+            await lane.writer.flushed()

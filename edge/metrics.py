@@ -4,14 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram
 
-__all__ = [
-    "CALLS_REFUSED",
-    "COMMANDS_UNREADABLE",
-    "REDIS_FAULTS",
-    "TASKS",
-    "UPLINK_BATCH",
-    "ForProvider",
-]
+__all__ = ["CALLS_REFUSED", "COMMANDS_UNREADABLE", "ForProvider"]
 
 _CALLS = Gauge("trunkline_edge_calls", "Calls that are on now", ["provider"])
 _CALLS_STARTED = Counter("trunkline_edge_calls_started", "Calls started", ["provider"])
@@ -26,19 +19,12 @@ _MARKS = Counter("trunkline_edge_marks", "Marks ended", ["provider", "outcome"])
 COMMANDS_UNREADABLE = Counter(
     "trunkline_edge_commands_unreadable", "Entries of command streams that could not be decoded"
 )
-UPLINK_BATCH = Histogram(
-    "trunkline_edge_uplink_batch_requests",
-    "Requests per write to Redis",
-    buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500),
-)
-REDIS_FAULTS = Counter("trunkline_edge_redis_faults", "Requests to Redis that failed", ["link"])
 _CLEAR_TO_SILENCE = Histogram(
     "trunkline_edge_clear_to_silence_seconds",
     "From the arrival of a clear at the edge to its last byte on the wire",
     ["provider"],
     buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5),
 )
-TASKS = Gauge("trunkline_edge_tasks", "asyncio tasks of the process")
 
 
 class ForProvider:

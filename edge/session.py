@@ -84,13 +84,13 @@ class Session:
 
     def check(self) -> None:
         """End what does not come to life, falls silent, or cannot be stored. Called often."""
-        settings = self._settings
+        settings, call = self._settings, self._call
         silent_s = time.monotonic() - self._last_message
-        if self._call is None and silent_s > settings.start_timeout_s:
+        if call is None and silent_s > settings.start_timeout_s:
             self.end(EndReason.PROTOCOL_VIOLATED, WSCloseCode.POLICY_VIOLATION, "no start")
         elif silent_s > settings.idle_timeout_s:
             self.end(EndReason.CONNECTION_LOST, WSCloseCode.POLICY_VIOLATION, "no message")
-        elif self._call is not None and self._call.lane.is_cut_off(settings.outage_timeout_s):
+        elif call is not None and call.lane.writer.is_cut_off(settings.outage_timeout_s):
             self.end(EndReason.EDGE_FAILED, WSCloseCode.INTERNAL_ERROR, "no storage")
 
     async def _read(self) -> None:
@@ -158,7 +158,7 @@ class Session:
 
     def _attach(self, started: CallStarted, at_ms: int) -> None:
         lane, keys = self._lanes.place(self.call_id)
-        events = CallEvents(lane.uplink, keys, on_gone=self._gone)
+        events = CallEvents(lane.writer, keys, on_gone=self._gone)
         self._call = _Attachment(lane, keys, events)
         events.announce(self._lanes.edge_id, started, at_ms=at_ms)
         lane.downlink.subscribe(keys, Subscriber(self._deliver, events.trim_commands))

@@ -1,0 +1,21 @@
+"""What agents are written with: `from workers import Agent, Call, ...`."""
+
+from common.audio import AudioFormat
+from common.events import CallEnded, DtmfReceived, MarkOutcome, MarkReached, ProviderFailed
+from workers.agent import Agent
+from workers.call import Call
+from workers.sound import HeardAudio, Sound, wav
+
+__all__ = [
+    "Agent",
+    "AudioFormat",
+    "Call",
+    "CallEnded",
+    "DtmfReceived",
+    "HeardAudio",
+    "MarkOutcome",
+    "MarkReached",
+    "ProviderFailed",
+    "Sound",
+    "wav",
+]

@@ -8,7 +8,7 @@ if redis.call('EXISTS', KEYS[2]) == 1 then
   return 'ALREADY'
 end
 local entry = redis.call('XADD', KEYS[1], '*', 'e', ARGV[1])
-redis.call('HSET', KEYS[2], 'edge', ARGV[2], 'entry', entry, 'token', '',
+redis.call('HSET', KEYS[2], 'edge', ARGV[2], 'entry', entry, 'start', ARGV[3], 'token', '',
   'commit', 0, 'cursor', 0, 'partial', 0, 'out', 0, 'state', '')
 redis.call('XADD', KEYS[3], '1-0', 'e', ARGV[3])
 redis.call('EXPIRE', KEYS[2], ARGV[4])

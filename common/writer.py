@@ -1,0 +1,113 @@
+"""A queue of requests to Redis, written in batches and repeated until Redis has answered.
+
+Rule 1: nobody but `run` waits for Redis; the others submit and are told the reply.
+Rule 2: only requests that can be repeated may be submitted (`common/bus.py` has no others).
+Rule 3: order is kept, so a request may rely on those before it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from common import metrics
+from common.errors import LinkError, ReplyError
+from common.link import Link, Request
+from common.ticker import Ticker, Wakeup
+
+__all__ = ["Writer"]
+
+_log = logging.getLogger(__name__)
+
+_MAX_BATCH = 500
+_FIRST_RETRY_S = 0.02
+_LAST_RETRY_S = 0.5
+_PING_EVERY_S = 0.5
+
+OnReply = Callable[[Any], object]
+
+
+class Writer:
+    """`tick_s` is the shortest time between two writes: what comes within it shares one."""
+
+    def __init__(self, link: Link, *, tick_s: float) -> None:
+        self._link = link
+        self._ticker = Ticker(tick_s)
+        self._wakeup = Wakeup()
+        self._queue: deque[tuple[Request, OnReply]] = deque()
+        self._is_flushed = asyncio.Event()
+        self._failing_since: float | None = None
+        self._has_answered = False
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether Redis answered the last time it was asked."""
+        return self._has_answered and self._failing_since is None
+
+    def is_cut_off(self, for_s: float) -> bool:
+        """Whether Redis has not answered for so long."""
+        since = self._failing_since
+        return since is not None and asyncio.get_running_loop().time() - since > for_s
+
+    def submit(self, request: Request, on_reply: OnReply) -> None:
+        """`on_reply` gets the reply, a ReplyError included; it must not raise."""
+        self._queue.append((request, on_reply))
+        self._is_flushed.clear()
+        self._wakeup.set()
+
+    async def flushed(self) -> None:
+        """Returns once everything submitted was answered."""
+        await self._is_flushed.wait()
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.submit((b"PING",), _check)
+        while True:
+            if not self._queue:
+                self._is_flushed.set()
+                await self._wakeup.wait(loop.time() + _PING_EVERY_S)
+            if not self._queue:
+                # A process without calls must notice as well that Redis is gone, and say so.
+                self.submit((b"PING",), _check)
+            await self._ticker.tick()
+            await self._write()
+
+    async def _write(self) -> None:
+        batch = [self._queue.popleft() for _ in range(min(len(self._queue), _MAX_BATCH))]
+        metrics.BATCH_REQUESTS.observe(len(batch))
+        replies = await self._execute([request for request, _ in batch])
+        for (_, on_reply), reply in zip(batch, replies, strict=True):
+            on_reply(reply)
+
+    async def _execute(self, requests: list[Request]) -> list[Any]:
+        retry_s = 0.0
+        while True:
+            try:
+                replies = await self._link.execute(requests)
+            except LinkError as error:
+                if not retry_s:
+                    _log.warning("%s; what is to be written is kept", error)
+                self._failed()
+                retry_s = min(2 * retry_s or _FIRST_RETRY_S, _LAST_RETRY_S)
+                await asyncio.sleep(random.uniform(retry_s / 2, retry_s))
+                continue
+            if retry_s:
+                _log.info("Redis answers again")
+            self._failing_since = None
+            self._has_answered = True
+            return replies
+
+    def _failed(self) -> None:
+        metrics.REDIS_FAULTS.labels("write").inc()
+        if self._failing_since is None:
+            self._failing_since = asyncio.get_running_loop().time()
+
+
+def _check(reply: Any) -> None:
+    if isinstance(reply, ReplyError):
+        metrics.REDIS_FAULTS.labels("write").inc()
+        _log.error("Redis refused a request: %s", reply)

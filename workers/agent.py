@@ -1,0 +1,46 @@
+"""What users write: an agent, a fold over the events of one call.
+
+One instance per call. Handlers run one after another, never at once, so they need no locks; while
+one is awaited the call's next event waits. Work that must not hold the call up goes to
+`call.spawn`, work that would hold the process up to `call.offload`.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import msgspec
+
+from common.audio import AudioFormat
+from common.events import CallEnded, DtmfReceived, MarkReached, ProviderFailed
+from workers.call import Call
+from workers.sound import HeardAudio
+
+__all__ = ["Agent"]
+
+
+class Agent:
+    #: The format that `on_audio` gets; None: as the provider sends it, whatever that is.
+    listen: ClassVar[AudioFormat | None] = None
+    #: A Struct of what the agent must remember when its worker dies; None: nothing. It is stored
+    #: after every handled event; each call begins with `State()`, so every field has a default.
+    State: ClassVar[type[msgspec.Struct] | None] = None
+
+    async def on_start(self, call: Call) -> None:
+        """The call is on. Always the first."""
+
+    async def on_audio(self, call: Call, audio: HeardAudio) -> None:
+        """The caller was heard, usually for 20 ms."""
+
+    async def on_dtmf(self, call: Call, dtmf: DtmfReceived) -> None:
+        """The caller pressed a key: `dtmf.digit`, one of 0-9 * # A-D."""
+
+    async def on_mark(self, call: Call, mark: MarkReached) -> None:
+        """A mark ended: `mark.name`, `mark.outcome` (played, cleared or lost), and `mark.heard_ms`
+        of the audio that was queued before it."""
+
+    async def on_error(self, call: Call, error: ProviderFailed) -> None:
+        """The provider refused something; the call goes on."""
+
+    async def on_stop(self, call: Call, stop: CallEnded) -> None:
+        """The call is over: `stop.reason`. Always the last; nothing can be played any more."""

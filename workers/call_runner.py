@@ -1,0 +1,232 @@
+"""One call from its first event to its last: fold the events through the agent, step by step.
+
+A step is what one commit makes durable: commands, input cursor, agent state (`lua/commit.lua`).
+
+Rule 1: a handler's commands leave as it issues them, but the cursor and the state move only when
+        it has returned. `partial` counts what the unfinished handler has issued; an owner who
+        takes over runs that handler again and does not issue those again.
+Rule 2: at most one commit is on its way; what happens meanwhile goes into the next.
+Rule 3: this is the only place of the worker that catches broadly. An agent that raises ends its
+        own call, with a reason, and no other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor
+from contextvars import ContextVar
+from typing import Any
+
+import msgspec
+
+from common.audio import AudioFormat
+from common.bus import Claim, Commit, CommitAnswer
+from common.commands import Command, HangUp
+from common.errors import AgentError, WireError
+from common.events import (
+    AudioReceived,
+    CallEnded,
+    CallStarted,
+    DtmfReceived,
+    EndReason,
+    Event,
+    MarkReached,
+    ProviderFailed,
+)
+from common.tail import Entry
+from common.ticker import Wakeup
+from common.wire import decode_event, encode_command
+from workers import metrics
+from workers.agent import Agent
+from workers.call import Call
+from workers.progress import Progress
+from workers.sound import HeardAudio
+
+__all__ = ["CallRunner"]
+
+_log = logging.getLogger(__name__)
+
+# Set while a handler runs, unset in what it spawned: tells whose commands count as `partial`.
+_in_handler: ContextVar[bool] = ContextVar("_in_handler", default=False)
+
+
+class CallRunner:
+    """`on_progress` is called when there may be something to commit."""
+
+    def __init__(
+        self,
+        call_id: str,
+        claim: Claim,
+        agent: type[Agent],
+        *,
+        executor: Executor,
+        on_progress: Callable[[], None],
+    ) -> None:
+        self.call_id = call_id
+        self.executor = executor
+        self.lag_ms = 0
+        self._progress = Progress(claim)
+        self._agent = agent()
+        #: None once the agent has failed.
+        self._call: Call | None = Call(
+            call_id, _started(claim.start), self, _state(agent, claim.state)
+        )
+        self._inbox: deque[Entry] = deque()
+        self._wakeup = Wakeup()
+        self._spawned: set[asyncio.Task[None]] = set()
+        self._already_issued = claim.partial
+        self._on_progress = on_progress
+
+    @property
+    def backlog(self) -> int:
+        return len(self._inbox)
+
+    @property
+    def is_settled(self) -> bool:
+        return self._progress.is_settled
+
+    def feed(self, entries: list[Entry]) -> None:
+        self._inbox.extend(entries)
+        self._wakeup.set()
+
+    def next_commit(self, *, now: float) -> Commit | None:
+        return self._progress.next_commit(now=now)
+
+    def answered(self, answer: CommitAnswer) -> bool:
+        """Whether the call is still ours after this answer to its commit."""
+        metrics.COMMITS.labels(answer).inc()
+        if answer in (CommitAnswer.COMMITTED, CommitAnswer.ALREADY):
+            self._progress.committed()
+            return True
+        return False
+
+    async def run(self) -> None:
+        """Returns when the call has ended; then its keys may go."""
+        try:
+            while True:
+                while not self._inbox:
+                    await self._wakeup.wait()
+                entry = self._inbox.popleft()
+                event = self._read(entry)
+                if event is not None:
+                    await self._handle(event)
+                self._step_done(entry.sequence)
+                if isinstance(event, CallEnded):
+                    return
+        finally:
+            for task in self._spawned:
+                task.cancel()
+            await asyncio.gather(*self._spawned, return_exceptions=True)
+
+    # What the call asks of us.
+
+    def emit(self, command: Command) -> None:
+        if _in_handler.get():
+            if self._already_issued:
+                # The owner before us ran this handler as well, and got this far.
+                self._already_issued -= 1
+                return
+            self._progress.partial += 1
+        self._progress.commands.append(encode_command(command))
+        self._on_progress()
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        token = _in_handler.set(False)
+        try:
+            task = asyncio.create_task(coroutine, name=f"spawned by {self.call_id}")
+        finally:
+            _in_handler.reset(token)
+        self._spawned.add(task)
+        task.add_done_callback(self._spawned_done)
+        return task
+
+    def _spawned_done(self, task: asyncio.Task[None]) -> None:
+        self._spawned.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)
+
+    # The fold.
+
+    def _read(self, entry: Entry) -> Event | None:
+        try:
+            envelope = decode_event(entry.data)
+        except WireError as error:
+            metrics.EVENTS_UNREADABLE.inc()
+            _log.error("%s", error, extra={"call": self.call_id, "sequence": entry.sequence})
+            return None
+        lag_ms = max(0, time.time_ns() // 1_000_000 - envelope.at_ms)
+        self.lag_ms = lag_ms
+        metrics.LAG.observe(lag_ms / 1000)
+        return envelope.event
+
+    async def _handle(self, event: Event) -> None:
+        token = _in_handler.set(True)
+        try:
+            await self._dispatch(event)
+        except Exception as error:  # noqa: BLE001 - rule 3
+            self._fail(error)
+        finally:
+            _in_handler.reset(token)
+
+    async def _dispatch(self, event: Event) -> None:
+        call = self._call
+        if call is None:
+            return  # the agent has failed
+        agent = self._agent
+        match event:
+            case CallStarted():
+                _check_listen(agent, event.format)
+                await agent.on_start(call)
+            case AudioReceived():
+                await agent.on_audio(call, HeardAudio(event, call.format))
+            case DtmfReceived():
+                await agent.on_dtmf(call, event)
+            case MarkReached():
+                await agent.on_mark(call, event)
+            case ProviderFailed():
+                await agent.on_error(call, event)
+            case CallEnded():
+                await agent.on_stop(call, event)
+
+    def _step_done(self, sequence: int) -> None:
+        progress = self._progress
+        progress.cursor = sequence
+        progress.partial = self._already_issued = 0
+        if self._call is not None and self._agent.State is not None:
+            progress.state = msgspec.msgpack.encode(self._call.state)
+        self._on_progress()
+
+    def _fail(self, error: BaseException) -> None:
+        """End the call: the agent cannot be trusted with another event of it."""
+        if self._call is None:
+            return
+        self._call = None
+        _log.error("agent failed", exc_info=error, extra={"call": self.call_id})
+        metrics.AGENT_FAILURES.inc()
+        hang_up = HangUp(EndReason.AGENT_FAILED, type(error).__name__)
+        self._progress.commands.append(encode_command(hang_up))
+        self._on_progress()
+
+
+def _started(data: bytes) -> CallStarted:
+    event = decode_event(data).event
+    if not isinstance(event, CallStarted):
+        raise WireError(f"a call begins with {type(event).__name__}")
+    return event
+
+
+def _state(agent: type[Agent], stored: bytes) -> msgspec.Struct | None:
+    if agent.State is None:
+        return None
+    return msgspec.msgpack.decode(stored, type=agent.State) if stored else agent.State()
+
+
+def _check_listen(agent: Agent, heard: AudioFormat) -> None:
+    """Audio that cannot be had in the agent's format is said at once, never silence."""
+    if agent.listen is not None and agent.listen.rate_hz != heard.rate_hz:
+        name = type(agent).__name__
+        raise AgentError(f"{name} listens at {agent.listen.rate_hz} Hz, the call is {heard}")

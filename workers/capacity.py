@@ -1,0 +1,54 @@
+"""How many more calls this worker takes; shared by all its lanes."""
+
+from __future__ import annotations
+
+import asyncio
+
+from workers import metrics
+
+__all__ = ["Capacity"]
+
+
+class Capacity:
+    def __init__(self, calls: int) -> None:
+        self._limit = calls
+        self._running = 0
+        self._has_room = asyncio.Event()
+        self._is_empty = asyncio.Event()
+        self._is_closed = False
+        self._update()
+
+    @property
+    def running(self) -> int:
+        return self._running
+
+    async def has_room(self) -> bool:
+        """Waits for room; False once no more calls are to be taken."""
+        await self._has_room.wait()
+        return not self._is_closed
+
+    async def is_empty(self) -> None:
+        await self._is_empty.wait()
+
+    def take(self) -> None:
+        self._running += 1
+        self._update()
+
+    def give_back(self) -> None:
+        self._running -= 1
+        self._update()
+
+    def close(self) -> None:
+        self._is_closed = True
+        self._update()
+
+    def _update(self) -> None:
+        metrics.CALLS.set(self._running)
+        for event, is_so in (
+            (self._has_room, self._is_closed or self._running < self._limit),
+            (self._is_empty, self._running == 0),
+        ):
+            if is_so:
+                event.set()
+            else:
+                event.clear()

@@ -1,0 +1,75 @@
+"""Call runners -> Redis: gathers what the handlers of one pass of the loop produced, and commits
+it in one write."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from common import bus
+from common.errors import ReplyError
+from common.writer import Writer
+from workers.owned_call import OwnedCall
+
+__all__ = ["Committer"]
+
+_log = logging.getLogger(__name__)
+
+#: When to look again at a call whose cursor alone has moved.
+_LATER_S = 0.05
+
+
+class Committer:
+    """`on_lost` is called with a call that turned out to be another worker's, or gone."""
+
+    def __init__(self, writer: Writer, *, on_lost: Callable[[OwnedCall], None]) -> None:
+        self._writer = writer
+        self._on_lost = on_lost
+        self._progressed: set[OwnedCall] = set()
+        self._timer: asyncio.Handle | None = None
+
+    def progressed(self, call: OwnedCall) -> None:
+        """There may be something to commit; it goes out after all handlers of this pass."""
+        self._progressed.add(call)
+        if self._timer is None or isinstance(self._timer, asyncio.TimerHandle):
+            self._schedule(asyncio.get_running_loop().call_soon(self._collect))
+
+    def forget(self, call: OwnedCall) -> None:
+        self._progressed.discard(call)
+
+    def _schedule(self, handle: asyncio.Handle) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = handle
+
+    def _collect(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = None
+        for call in list(self._progressed):
+            step = call.runner.next_commit(now=loop.time())
+            if step is not None:
+                request = bus.commit(call.keys, call.token, step)
+                self._writer.submit(request, partial(self._answered, call))
+            if step is not None or call.runner.is_settled:
+                self._progressed.discard(call)
+        if self._progressed:
+            self._schedule(loop.call_later(_LATER_S, self._collect))
+
+    def _answered(self, call: OwnedCall, reply: Any) -> None:
+        try:
+            answer = bus.read_answer(reply)
+        except ReplyError as error:
+            _log.error("Redis refused a commit: %s", error, extra={"call": call.keys.call_id})
+            self._on_lost(call)
+            return
+        if not call.runner.answered(answer):
+            _log.warning(
+                "call is not ours any more",
+                extra={"call": call.keys.call_id, "answer": answer.value},
+            )
+            self._on_lost(call)
+        elif not call.runner.is_settled:
+            self.progressed(call)

@@ -1,0 +1,20 @@
+"""Every series that a worker exports, with its unit in its name."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+__all__ = ["AGENT_FAILURES", "CALLS", "CALLS_TAKEN", "COMMITS", "EVENTS_UNREADABLE", "LAG"]
+
+CALLS = Gauge("trunkline_worker_calls", "Calls that this worker runs now")
+CALLS_TAKEN = Counter("trunkline_worker_calls_taken", "Calls taken from dispatch")
+COMMITS = Counter("trunkline_worker_commits", "Commits by their answer", ["answer"])
+AGENT_FAILURES = Counter("trunkline_worker_agent_failures", "Calls ended by an agent's exception")
+EVENTS_UNREADABLE = Counter(
+    "trunkline_worker_events_unreadable", "Entries of event streams that could not be decoded"
+)
+LAG = Histogram(
+    "trunkline_worker_lag_seconds",
+    "Age of an event when its handler begins",
+    buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5),
+)

@@ -1,0 +1,51 @@
+"""One worker: all its lanes, one capacity, one agent; and how it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+
+from common import keys
+from workers.agent import Agent
+from workers.capacity import Capacity
+from workers.lane import WorkerLane
+from workers.settings import WorkerSettings
+
+__all__ = ["Worker"]
+
+_log = logging.getLogger(__name__)
+
+
+class Worker:
+    def __init__(self, settings: WorkerSettings, agent: type[Agent]) -> None:
+        self._settings = settings
+        self._capacity = Capacity(settings.worker_calls)
+        self._executor = ThreadPoolExecutor(settings.offload_threads, "offload")
+        worker_id = uuid.uuid4().hex
+        self._lanes = [
+            WorkerLane(lane, worker_id, settings, agent, self._executor, self._capacity)
+            for lane in keys.lanes(settings.namespace, settings.lanes)
+        ]
+
+    @property
+    def is_answering(self) -> bool:
+        return all(lane.is_answering for lane in self._lanes)
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Takes calls until `stopping`, then gives the live ones the drain timeout to end."""
+        serving = asyncio.gather(*(lane.run() for lane in self._lanes))
+        stop = asyncio.ensure_future(stopping.wait())
+        try:
+            await asyncio.wait((serving, stop), return_when=asyncio.FIRST_COMPLETED)
+            self._capacity.close()
+            if self._capacity.running:
+                _log.info("draining", extra={"calls": self._capacity.running})
+            async with asyncio.timeout(self._settings.drain_timeout_s):
+                await serving
+        except TimeoutError:
+            _log.warning("calls are left behind", extra={"calls": self._capacity.running})
+        finally:
+            stop.cancel()
+            self._executor.shutdown(wait=False, cancel_futures=True)
