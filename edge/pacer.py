@@ -24,6 +24,9 @@ __all__ = ["Pacer", "Pacing"]
 #: Hanging up grants this much, so that the last word is not cut off.
 HANG_UP_MARGIN_S = 0.1
 
+#: From so many frames that are due at once, one long message is cheaper for both sides.
+_COALESCE_FRAMES = 5
+
 
 class Pacing(NamedTuple):
     frame_ms: int = 20
@@ -110,9 +113,10 @@ class Pacer:
         start = max(self._ends_at, now)
         if self._format.is_sliceable:
             behind_s = now + self._lead_s - start
-            behind = int(behind_s * self._format.rate_hz)
-            whole_frames = max(1, behind // self._frame_samples)
-            taken = self._slice(min(whole_frames * self._frame_samples, self._max_samples))
+            frames = int(behind_s * self._format.rate_hz) // self._frame_samples
+            if frames < _COALESCE_FRAMES:
+                frames = 1
+            taken = self._slice(min(frames * self._frame_samples, self._max_samples))
         else:
             command = self._queue.popleft()
             assert isinstance(command, PlayAudio)

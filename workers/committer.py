@@ -29,25 +29,25 @@ class Committer:
         self._writer = writer
         self._on_lost = on_lost
         self._progressed: set[OwnedCall] = set()
-        self._timer: asyncio.Handle | None = None
+        self._is_due = False
+        self._timer: asyncio.TimerHandle | None = None
 
     def progressed(self, call: OwnedCall) -> None:
         """There may be something to commit; it goes out after all handlers of this pass."""
         self._progressed.add(call)
-        if self._timer is None or isinstance(self._timer, asyncio.TimerHandle):
-            self._schedule(asyncio.get_running_loop().call_soon(self._collect))
+        self._collect_soon()
 
     def forget(self, call: OwnedCall) -> None:
         self._progressed.discard(call)
 
-    def _schedule(self, handle: asyncio.Handle) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = handle
+    def _collect_soon(self) -> None:
+        if not self._is_due:
+            self._is_due = True
+            asyncio.get_running_loop().call_soon(self._collect)
 
     def _collect(self) -> None:
+        self._is_due = False
         loop = asyncio.get_running_loop()
-        self._timer = None
         for call in list(self._progressed):
             step = call.runner.next_commit(now=loop.time())
             if step is not None:
@@ -55,8 +55,12 @@ class Committer:
                 self._writer.submit(request, partial(self._answered, call))
             if step is not None or call.runner.is_settled:
                 self._progressed.discard(call)
-        if self._progressed:
-            self._schedule(loop.call_later(_LATER_S, self._collect))
+        if self._progressed and self._timer is None:
+            self._timer = loop.call_later(_LATER_S, self._timer_fired)
+
+    def _timer_fired(self) -> None:
+        self._timer = None
+        self._collect_soon()
 
     def _answered(self, call: OwnedCall, reply: Any) -> None:
         try:
