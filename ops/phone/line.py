@@ -1,0 +1,224 @@
+"""One call as the provider lives it, sans-IO: what to say when, what the caller hears.
+
+    ringing ──Answer──► talking ──all said, all heard, quiet──► over
+       └────────────────no answer, HangUp, hang_up()────────────► over
+
+Rule 1: chunk n leaves at start + n * 20 ms. A late wake-up is made up for at once and shifts
+        nothing that follows.
+Rule 2: drain `messages_to_send` at `next_time`, and after every message that was received.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from enum import StrEnum
+
+import msgspec
+
+from common.audio import AudioFormat
+from ops.phone.dialect import (
+    Answer,
+    AudioToPlay,
+    Clear,
+    Dialect,
+    Fault,
+    HangUp,
+    KeyToPress,
+    MarkToEcho,
+    Received,
+    WsMessage,
+)
+from ops.phone.playout import MarkEnd, Playout
+
+__all__ = ["CallRecord", "Ending", "Line", "Script"]
+
+#: Seconds without anything from the far end, after which it is taken to have no more to say.
+QUIET_S = 0.7
+#: Seconds the line stays open at most once the caller has said everything.
+LINGER_S = 5.0
+#: Seconds a call may ring.
+RING_S = 10.0
+#: Seconds into the speech at which the first key is pressed, and between two keys.
+FIRST_KEY_S = 0.5
+KEY_INTERVAL_S = 0.2
+
+_NEVER = float("inf")
+
+
+class Script(msgspec.Struct, frozen=True):
+    """What the caller does. Who expects an echo waits for all of it, within reason."""
+
+    chunks: list[bytes]
+    digits: str = ""
+    expects_echo: bool = False
+
+
+class Ending(StrEnum):
+    COMPLETED = "completed"
+    HUNG_UP = "hung up by the agent"
+    INTERRUPTED = "interrupted"
+    UNANSWERED = "not answered"
+    NOT_PLACED = "not placed"
+    CLOSED = "closed by the edge"
+    LOST = "connection lost"
+
+
+class CallRecord:
+    """Everything that happened on a call. `arrivals`: when the received audio had reached so many
+    bytes, one entry a message."""
+
+    def __init__(self, dialect: Dialect, script: Script) -> None:
+        self.provider = dialect.name
+        self.format: AudioFormat = dialect.format
+        self.play_format: AudioFormat = dialect.play_format or dialect.format
+        self.play_chunk_bytes = self.play_format.bytes_for(
+            self.play_format.samples_for_ms(dialect.chunk_ms)
+        )
+        self.script = script
+        self.sent_at: list[float] = []
+        self.received = bytearray()
+        self.arrivals: list[tuple[int, float]] = []
+        self.playout = Playout(self.play_format)
+        self.clears = 0
+        self.faults: Counter[str] = Counter()
+        self.ending = Ending.COMPLETED
+        self.close_code: int | None = None
+        self.ended_at = 0.0
+
+    @property
+    def sent(self) -> list[bytes]:
+        return self.script.chunks[: len(self.sent_at)]
+
+    @property
+    def sent_bytes(self) -> int:
+        """As far as the far end's echo would have to go."""
+        return len(self.sent_at) * len(self.script.chunks[0]) if self.sent_at else 0
+
+
+class Line:
+    def __init__(self, dialect: Dialect, script: Script) -> None:
+        self.record = CallRecord(dialect, script)
+        self.is_over = False
+        self._dialect = dialect
+        self._script = script
+        self._manners = dialect.open_call()
+        self._rings_since: float | None = None
+        self._talks_since: float | None = None
+        self._keys_pressed = 0
+        self._last_said_at = 0.0
+        self._last_received_at = 0.0
+        self._is_hanging_up = False
+
+    @property
+    def is_hanging_up(self) -> bool:
+        return self._is_hanging_up
+
+    @property
+    def longest_s(self) -> float:
+        """Seconds after which the call is over, however the far end behaves."""
+        speech_s = len(self._script.chunks) * self._dialect.chunk_ms / 1000
+        keys_s = FIRST_KEY_S + len(self._script.digits) * KEY_INTERVAL_S
+        return RING_S + max(speech_s, keys_s) + LINGER_S
+
+    def open(self, *, now: float) -> list[WsMessage]:
+        self._rings_since = now
+        if not self._dialect.rings:
+            self._answer(now)
+        return self._manners.open()
+
+    def receive(self, message: WsMessage, *, now: float) -> None:
+        self._last_received_at = now
+        received: Received = self._manners.receive(message)
+        match received:
+            case AudioToPlay(payload):
+                self._hear(payload, now)
+            case MarkToEcho(name):
+                self.record.playout.mark(name, now=now)
+            case Clear():
+                self.record.clears += 1
+                self.record.playout.clear(now=now)
+            case Answer():
+                self._answer(now)
+            case HangUp():
+                self.hang_up(Ending.HUNG_UP)
+            case Fault(text):
+                self.record.faults[text] += 1
+            case KeyToPress():
+                pass  # the caller hears a beep
+
+    def hang_up(self, ending: Ending) -> None:
+        """Say goodbye at the next occasion, whatever is still to be said or heard."""
+        if not self._is_hanging_up:
+            self._is_hanging_up = True
+            self.record.ending = ending
+
+    def fail(self, ending: Ending, text: str, *, close_code: int | None = None) -> None:
+        """The call is over and did not behave."""
+        self.record.ending = ending
+        self.record.close_code = close_code
+        self.record.faults[text] += 1
+        self.is_over = True
+
+    def messages_to_send(self, *, now: float) -> list[WsMessage]:
+        messages: list[WsMessage] = []
+        while self._next_chunk_time() <= now:
+            chunk = self._script.chunks[len(self.record.sent_at)]
+            messages += self._manners.media(chunk)
+            self.record.sent_at.append(now)
+            self._last_said_at = now
+        while self._next_key_time() <= now:
+            messages += self._manners.dtmf(self._script.digits[self._keys_pressed])
+            self._keys_pressed += 1
+            self._last_said_at = now
+        for mark in self.record.playout.take_ended_marks(now=now):
+            is_cleared = mark.end is MarkEnd.CLEARED
+            messages += self._manners.mark_echo(mark.name, is_cleared=is_cleared)
+        if not self.is_over and self._goodbye_time() <= now:
+            messages += self._manners.stop()
+            self.is_over = True
+            if self._talks_since is None and not self._is_hanging_up:
+                self.fail(Ending.UNANSWERED, f"not answered within {RING_S:g} s")
+        return messages
+
+    def next_time(self) -> float:
+        mark_time = self.record.playout.next_mark_time
+        return min(
+            self._next_chunk_time(),
+            self._next_key_time(),
+            _NEVER if mark_time is None else mark_time,
+            self._goodbye_time(),
+        )
+
+    def _answer(self, now: float) -> None:
+        if self._talks_since is None:
+            self._talks_since = self._last_said_at = now
+
+    def _hear(self, payload: bytes, now: float) -> None:
+        self.record.received += payload
+        self.record.arrivals.append((len(self.record.received), now))
+        self.record.playout.play(payload, now=now)
+
+    def _next_chunk_time(self) -> float:
+        number = len(self.record.sent_at)
+        if self._talks_since is None or number >= len(self._script.chunks):
+            return _NEVER
+        return self._talks_since + number * self._dialect.chunk_ms / 1000
+
+    def _next_key_time(self) -> float:
+        if self._talks_since is None or self._keys_pressed >= len(self._script.digits):
+            return _NEVER
+        return self._talks_since + FIRST_KEY_S + self._keys_pressed * KEY_INTERVAL_S
+
+    def _goodbye_time(self) -> float:
+        """When the caller hangs up, as far as can be told now."""
+        if self._is_hanging_up:
+            return -_NEVER
+        if self._talks_since is None:
+            return _NEVER if self._rings_since is None else self._rings_since + RING_S
+        if min(self._next_chunk_time(), self._next_key_time()) < _NEVER:
+            return _NEVER
+        latest = self._last_said_at + LINGER_S
+        if self._script.expects_echo and len(self.record.received) < self.record.sent_bytes:
+            return latest
+        is_quiet_at = max(self._last_said_at, self._last_received_at) + QUIET_S
+        return min(max(is_quiet_at, self.record.playout.end_time), latest)
