@@ -3,7 +3,7 @@
 Rule 1: the reader never waits for Redis; it appends to the uplink and reads on.
 Rule 2: this is the only place of the edge that catches broadly. A fault of ours ends this call
         with 1011, and no other.
-Rule 3: one task reads, one writes; both run inside `run`, and none outlives it.
+Rule 3: one task reads, one writes, `run` closes; neither outlives `run`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import asyncio
 import logging
 import time
 import uuid
+from collections.abc import Coroutine
 from typing import NamedTuple
 
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -65,17 +66,20 @@ class Session:
 
     async def run(self) -> None:
         """Returns when the socket is closed and the call's end has been published."""
-        writer = asyncio.create_task(self._write(), name=f"write {self.call_id}")
+        reader = asyncio.create_task(self._guard(self._read()), name=f"read {self.call_id}")
+        writer = asyncio.create_task(self._guard(self._write()), name=f"write {self.call_id}")
+        halves = (reader, writer)
         try:
-            await self._read()
-        except Exception:  # noqa: BLE001 - rule 2
-            _log.exception("session failed", extra={"call": self.call_id})
-            self.end(EndReason.EDGE_FAILED, WSCloseCode.INTERNAL_ERROR)
+            await asyncio.wait(halves, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            for half in halves:
+                half.cancel()
+            # aiohttp waits for the peer's close frame only while nobody else reads; without that
+            # wait the peer may see a reset instead of our close code.
+            await asyncio.wait(halves)
             self._publish(self._stream.socket_closed(self._socket.close_code, now=time.monotonic()))
-            self._wakeup.set()
-            await asyncio.wait([writer])
             self._detach()
+        await self._close()
 
     def end(self, reason: EndReason, code: int, detail: str = "") -> None:
         """Give the call up; the writer closes the socket with `code`."""
@@ -109,25 +113,33 @@ class Session:
         self._wakeup.set()
 
     async def _write(self) -> None:
-        """Send what is due, sleep until more is, close when the stream says so."""
+        """Send what is due, sleep until more is; returns when the socket is to be closed."""
         stream = self._stream
-        try:
-            while True:
-                self._publish(stream.tick(now=time.monotonic()))
+        while True:
+            self._publish(stream.tick(now=time.monotonic()))
+            try:
                 async with asyncio.timeout(_SEND_TIMEOUT_S):
                     await self._send()
-                if stream.close is not None:
-                    break
-                await self._wakeup.wait(stream.next_time())
-        except TimeoutError:
-            self.end(EndReason.PROTOCOL_VIOLATED, WSCloseCode.POLICY_VIOLATION, "slow consumer")
+            except TimeoutError:
+                self.end(EndReason.PROTOCOL_VIOLATED, WSCloseCode.POLICY_VIOLATION, "slow consumer")
+            if stream.close is not None:
+                return
+            await self._wakeup.wait(stream.next_time())
+
+    async def _guard(self, half: Coroutine[None, None, None]) -> None:
+        """One half of the session, under rule 2."""
+        try:
+            await half
         except ConnectionError:
-            return  # the reader sees the same, and publishes the end
+            pass  # the socket is gone; `run` publishes that
         except Exception:  # noqa: BLE001 - rule 2
             _log.exception("session failed", extra={"call": self.call_id})
             self.end(EndReason.EDGE_FAILED, WSCloseCode.INTERNAL_ERROR)
-        if stream.close is not None:
-            await self._socket.close(code=stream.close.code, message=stream.close.reason.encode())
+
+    async def _close(self) -> None:
+        close = self._stream.close
+        if close is not None:
+            await self._socket.close(code=close.code, message=close.reason.encode())
 
     async def _send(self) -> None:
         for message in self._stream.messages_to_send():
