@@ -78,6 +78,11 @@ class Up:
         (pid,) = self.children(word)
         return pid
 
+    @property
+    def directory(self) -> Path:
+        """Where it keeps its sockets and logs."""
+        return Path(f"/proc/{self.child('redis-server')}/cwd").readlink()
+
     def has_replaced(self, pid: int, word: str) -> bool:
         pids = self.children(word)
         return bool(pids) and pid not in pids
@@ -97,8 +102,12 @@ class Up:
 
     def destroy(self) -> None:
         self.children("")
-        self._process.kill()
-        self._process.wait()
+        self._process.terminate()  # an orderly end also removes its files
+        try:
+            self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
         for pid in self.survivors():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
