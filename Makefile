@@ -15,6 +15,7 @@ help:
 	@sed -n "s/^# //p" Makefile
 
 install: $(STAMP)
+	@:
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || \

@@ -46,10 +46,12 @@ class Supervised:
     def __init__(self, directory: Path, environ: Mapping[str, str], *, output: int) -> None:
         self.directory = directory
         self._pids: set[int] = set()
-        arguments = ["-m", "supervisor.supervisord", "-n", "-c", str(_HERE / "supervisord.conf")]
+        # -P: a file of the user's, in whose directory we are, must not pass for one of ours.
+        module = [sys.executable, "-P", "-m", "supervisor.supervisord"]
+        arguments = ["-n", "-c", str(_HERE / "supervisord.conf")]
         with (directory / "supervisord.err").open("wb") as errors:
             self._child = subprocess.Popen(
-                [sys.executable, "-IS", str(_HERE / "tether.py"), sys.executable, *arguments],
+                [sys.executable, "-IS", str(_HERE / "tether.py"), *module, *arguments],
                 env=dict(environ),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,

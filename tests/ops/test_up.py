@@ -125,7 +125,9 @@ def test_nothing_survives_a_killed_supervisor(tmp_path: Path) -> None:
         assert "trunkline up: supervisor ended unexpectedly" in up.output
 
 
-def test_an_agent_is_found_on_the_working_directory(tmp_path: Path) -> None:
+def test_an_agent_is_found_on_the_working_directory_and_nothing_else_is(tmp_path: Path) -> None:
+    for name in ("common", "edge", "ops", "supervisor", "workers"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('this is not Trunkline')")
     (tmp_path / "my_agents.py").write_text("from workers import Agent\nclass Mine(Agent): ...\n")
     arguments = ("--port", str(free_ports(1)), "--agent", "my_agents:Mine")
     with started(tmp_path, *arguments) as up:
