@@ -25,7 +25,8 @@ end
 if stored ~= number - 1 then
   return 'CONFLICT'
 end
-local out = tonumber(facts[3])
+local before = tonumber(facts[3])
+local out = before
 for i = 8, #ARGV do
   out = out + 1
   redis.call('XADD', KEYS[3], string.format('%d-0', out), 'e', ARGV[i])
@@ -34,7 +35,11 @@ redis.call('HSET', KEYS[1], 'commit', number, 'cursor', ARGV[3], 'partial', ARGV
 if ARGV[6] == '1' then
   redis.call('HSET', KEYS[1], 'state', ARGV[7])
 end
--- Housekeeping need not be done at every step: events behind the cursor, and the dead man's switch.
+-- The dead man's switch: a new stream needs one at once.
+if before == 0 and out > 0 then
+  redis.call('EXPIRE', KEYS[3], ARGV[5])
+end
+-- Housekeeping need not be done at every step: events behind the cursor, and the switch of all keys.
 if number % 32 == 1 then
   redis.call('XTRIM', KEYS[2], 'MINID', string.format('%d-0', tonumber(ARGV[3]) + 1))
   redis.call('EXPIRE', KEYS[1], ARGV[5])
