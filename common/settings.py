@@ -75,7 +75,11 @@ class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     def faults(self) -> list[str]:
         """What the types cannot say; each fault begins with the variable's name."""
-        scheme = urlsplit(self.redis_url).scheme
+        try:
+            url = urlsplit(self.redis_url)
+            scheme, _ = url.scheme, url.port
+        except ValueError:  # its own text may repeat a part of the password
+            return ["REDIS_URL: expected a host name and a port number"]
         if scheme not in ("redis", "rediss", "unix"):
             return [f"REDIS_URL: expected redis://, rediss:// or unix://, got {scheme + '://'!r}"]
         return []
