@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from typing import Any
+
+from common.tail import Entry, Tail, parse_entry
+
+
+def entry(sequence: int, data: bytes = b"x") -> list[Any]:
+    return [b"%d-0" % sequence, [b"e", data]]
+
+
+def test_request_asks_for_what_comes_after_the_last_entry_read() -> None:
+    tail: Tail[str] = Tail(count=7)
+    tail.follow(b"a", "alice")
+    tail.follow(b"b", "bob", after=5)
+    assert tail.request() == (b"XREAD", b"COUNT", 7, b"STREAMS", b"a", b"b", b"0-0", b"5-0")
+    list(tail.read([[b"a", [entry(1), entry(2)]]]))
+    assert tail.request()[-2:] == (b"2-0", b"5-0")
+
+
+def test_each_owner_gets_the_entries_of_its_stream_in_order() -> None:
+    tail: Tail[str] = Tail(count=7)
+    tail.follow(b"a", "alice")
+    tail.follow(b"b", "bob")
+    reply = [[b"b", [entry(1, b"1"), entry(2, b"2")]], [b"a", [entry(9, b"9")]]]
+    assert list(tail.read(reply)) == [
+        ("bob", [Entry(1, b"1"), Entry(2, b"2")]),
+        ("alice", [Entry(9, b"9")]),
+    ]
+
+
+def test_nothing_new_is_an_empty_reply() -> None:
+    tail: Tail[str] = Tail(count=7)
+    tail.follow(b"a", "alice")
+    assert list(tail.read(None)) == []
+
+
+def test_stream_forgotten_while_the_reply_was_on_its_way_is_passed_over() -> None:
+    tail: Tail[str] = Tail(count=7)
+    tail.follow(b"a", "alice")
+    tail.forget(b"a")
+    tail.forget(b"never followed")
+    assert list(tail.read([[b"a", [entry(1)]]])) == []
+    assert not tail
+
+
+def test_stream_forgotten_by_the_owner_before_it_in_the_same_reply_is_passed_over() -> None:
+    tail: Tail[str] = Tail(count=7)
+    tail.follow(b"a", "alice")
+    tail.follow(b"b", "bob")
+    owners = []
+    for owner, _ in tail.read([[b"a", [entry(1)]], [b"b", [entry(1)]]]):
+        owners.append(owner)
+        tail.forget(b"b")
+    assert owners == ["alice"]
+
+
+def test_foreign_entry_without_fields_has_no_data() -> None:
+    assert parse_entry([b"3-1", []]) == Entry(3, b"")
