@@ -1,0 +1,108 @@
+"""Put back in order what a provider may send out of order; sans-IO, `now` is monotonic seconds.
+
+Numbered frames wait only while one before them is missing, and never longer than the window: then
+the missing ones are given up and counted. Dated events (keys pressed) have no successor to wait
+for, so each is held for the length of the window.
+"""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+from typing import Generic, NamedTuple, TypeVar
+
+from common.errors import MessageError
+
+__all__ = ["DatedHold", "NumberedWindow", "Released"]
+
+ItemT = TypeVar("ItemT")
+
+#: A number so far from the expected one is not a gap but nonsense.
+_OUT_OF_RANGE = 1000
+
+
+class Released(NamedTuple, Generic[ItemT]):
+    """`lost` numbers right before this item were given up."""
+
+    item: ItemT
+    lost: int
+
+
+class NumberedWindow(Generic[ItemT]):
+    """`frames` and `hold_s`: how many may wait for a missing one, and for how long; 0 frames where
+    order is guaranteed, so that only duplicates and gaps are seen."""
+
+    def __init__(self, *, frames: int, hold_s: float) -> None:
+        self._frames = frames
+        self._hold_s = hold_s
+        self._expected: int | None = None
+        self._held: dict[int, ItemT] = {}
+        self._held_since = 0.0
+
+    def push(self, number: int, item: ItemT, *, now: float) -> list[Released[ItemT]]:
+        """What is in order now. Raises MessageError for `duplicate` and `out_of_range`; a frame
+        that comes after it was given up counts as a duplicate too."""
+        if self._expected is None:
+            # Numbering begins at 0 or 1; the first to arrive need not be the first.
+            self._expected = min(number, 1) if number <= self._frames + 1 else number
+        distance = number - self._expected
+        if abs(distance) > _OUT_OF_RANGE:
+            raise MessageError("out_of_range")
+        if distance < 0 or number in self._held:
+            raise MessageError("duplicate")
+        if not self._held:
+            self._held_since = now
+        self._held[number] = item
+        if distance == 0:
+            return self._release(0, now)
+        if len(self._held) > self._frames:
+            return self._give_up(now)
+        return []
+
+    def next_time(self) -> float | None:
+        return self._held_since + self._hold_s if self._held else None
+
+    def tick(self, *, now: float) -> list[Released[ItemT]]:
+        """What the window's time releases."""
+        if self._held and now >= self._held_since + self._hold_s:
+            return self._give_up(now)
+        return []
+
+    def _give_up(self, now: float) -> list[Released[ItemT]]:
+        assert self._expected is not None
+        first = min(self._held)
+        lost = first - self._expected
+        self._expected = first
+        return self._release(lost, now)
+
+    def _release(self, lost: int, now: float) -> list[Released[ItemT]]:
+        assert self._expected is not None
+        released: list[Released[ItemT]] = []
+        while self._expected in self._held:
+            released.append(Released(self._held.pop(self._expected), lost))
+            self._expected += 1
+            lost = 0
+        self._held_since = now
+        return released
+
+
+class DatedHold(Generic[ItemT]):
+    """Items leave `hold_s` after they came, those with an earlier date first."""
+
+    def __init__(self, *, hold_s: float) -> None:
+        self._hold_s = hold_s
+        self._held: list[tuple[str, int, float, ItemT]] = []
+        self._count = 0
+
+    def push(self, date: str, item: ItemT, *, now: float) -> None:
+        """`date` sorts as text, as ISO 8601 in one time zone does."""
+        self._count += 1
+        heappush(self._held, (date, self._count, now + self._hold_s, item))
+
+    def next_time(self) -> float | None:
+        return min((due for _, _, due, _ in self._held), default=None)
+
+    def tick(self, *, now: float) -> list[ItemT]:
+        released: list[ItemT] = []
+        while any(due <= now for _, _, due, _ in self._held):
+            released.append(heappop(self._held)[3])
+        return released
