@@ -56,6 +56,19 @@ class AudioFormat(msgspec.Struct, frozen=True, array_like=True):
         return cls(Encoding.L16, rate_hz)
 
     @classmethod
+    def parse(cls, text: str) -> AudioFormat:
+        """The inverse of `str()` for one channel: `L16/24000`, `PCMU/8000`. Raises ValueError."""
+        name, _, rate = text.partition("/")
+        if not rate.isdecimal() or not 8000 <= int(rate) <= 48_000:
+            raise ValueError("expected ENCODING/HZ with 8000 to 48000 Hz, like PCMU/8000")
+        try:
+            encoding = Encoding(name.upper())
+        except ValueError:
+            known = ", ".join(Encoding)
+            raise ValueError(f"expected one of {known} before the slash") from None
+        return cls(encoding, int(rate))
+
+    @classmethod
     def pcmu(cls, rate_hz: int = 8000) -> AudioFormat:
         """G.711 mu-law, one channel."""
         return cls(Encoding.PCMU, rate_hz)
@@ -72,6 +85,12 @@ class AudioFormat(msgspec.Struct, frozen=True, array_like=True):
             return 0
         return size_bytes * 1000 // (per_1000 * self.channels)
 
+    def torn_bytes(self, size_bytes: int) -> int:
+        """How many of `size_bytes` belong to a sample that is not complete."""
+        if self.encoding not in (Encoding.L16, Encoding.L16BE):
+            return 0
+        return size_bytes % (2 * self.channels)
+
     def bytes_for(self, samples: int) -> int:
         """Bytes that `samples` samples (per channel) take; ValueError where it is not fixed."""
         per_1000 = _BYTES_PER_1000_SAMPLES.get(self.encoding)
@@ -84,6 +103,11 @@ class AudioFormat(msgspec.Struct, frozen=True, array_like=True):
 
     def ms(self, samples: int) -> float:
         return samples * 1000 / self.rate_hz
+
+    @property
+    def has_silence(self) -> bool:
+        """Whether a byte exists that means silence."""
+        return self.encoding in _SILENCE
 
     def silence(self, size_bytes: int) -> bytes:
         """`size_bytes` of digital silence; ValueError for encodings that have no silent byte."""

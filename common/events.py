@@ -72,13 +72,15 @@ class CallStarted(_Event, frozen=True, tag="start"):
 
 class AudioReceived(_Event, frozen=True, tag="audio"):
     """One frame from the caller, undecoded. `offset_ms` is the time since the first sample of the
-    stream, by sample count; `sequence` counts frames from 1; `lost_frames` were missing before."""
+    stream, by sample count; `sequence` counts frames from 1; `lost_frames` were missing before.
+    `provider_sequence` is the provider's own number of the message, 0 where it gives none."""
 
     payload: bytes
     offset_ms: int
     sequence: int
     lost_frames: int = 0
     track: str = "inbound"
+    provider_sequence: int = 0
 
 
 class DtmfReceived(_Event, frozen=True, tag="dtmf"):

@@ -7,18 +7,27 @@ provider's own file.
 from __future__ import annotations
 
 from binascii import b2a_base64
-from typing import TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
 from common.audio import AudioFormat, Encoding
 from common.commands import ClearPlayback, Command, PlayAudio, SendDtmf, SetMark
 from common.errors import MessageError, UnsupportedError, ViolationError
-from common.events import AudioReceived
+from common.events import Metadata
 from edge.adapter import Message
-from edge.inbound import InboundAudio
 
-__all__ = ["DIGITS", "JsonChannel", "audio_format", "decode", "valid_digit", "valid_id"]
+__all__ = [
+    "DIGITS",
+    "JsonChannel",
+    "Number",
+    "audio_format",
+    "decode",
+    "known",
+    "optional_id",
+    "valid_digit",
+    "valid_id",
+]
 
 #: The keys of a telephone, ITU-T Q.23.
 DIGITS = frozenset("0123456789*#ABCD")
@@ -35,6 +44,9 @@ _ENCODINGS = {
     "opus": Encoding.OPUS,
     "amr-wb": Encoding.AMR_WB,
 }
+
+#: A number on the wire. Decoders that are not strict take it as text too: providers differ.
+Number = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 FrameT = TypeVar("FrameT")
 
@@ -63,6 +75,11 @@ def valid_id(text: str) -> str:
     return text
 
 
+def optional_id(text: str) -> str:
+    """An id that may be missing."""
+    return text and valid_id(text)
+
+
 def valid_digit(text: str) -> str:
     if text not in DIGITS:
         raise MessageError("malformed")
@@ -79,23 +96,26 @@ def audio_format(encoding: str, rate_hz: int, channels: int) -> AudioFormat:
     return AudioFormat(known, rate_hz)
 
 
+def known(metadata: dict[str, Any]) -> Metadata:
+    """Only what the provider did tell."""
+    return {name: value for name, value in metadata.items() if value}
+
+
 class JsonChannel:
-    """What the JSON family that Twilio began has in common: one stream id on every frame, audio as
-    base64, and `media`, `mark` and `clear` back. The members differ in the field of a frame that
-    names the stream towards the provider (`id_field`); some have none."""
+    """What the JSON family that Twilio began has in common: one stream id on every frame, and
+    `media` (audio as base64), `mark` and `clear` back. The members differ in the field of a frame
+    that names the stream towards the provider (`id_field`); some have none."""
 
     def __init__(self, id_field: str | None) -> None:
         self._id_field = id_field
         self._naming: dict[str, object] = {}
         self._to_send: list[Message] = []
-        self._inbound = InboundAudio(AudioFormat.pcmu())
         self._media_head = self._media_tail = ""
         self.stream_id = ""
 
-    def open(self, stream_id: str, heard: AudioFormat) -> None:
-        """The start has told which stream this is and what the caller's audio is encoded in."""
+    def open(self, stream_id: str) -> None:
+        """The start has told which stream this is."""
         self.stream_id = valid_id(stream_id)
-        self._inbound = InboundAudio(heard)
         if self._id_field is not None:
             self._naming = {self._id_field: stream_id}
         media = _text({"event": "media", **self._naming, "media": {"payload": "|"}})
@@ -108,9 +128,6 @@ class JsonChannel:
         # Before the start there is nothing to compare with; the state table deals with that.
         if self.stream_id and stream_id != self.stream_id:
             raise MessageError("other_stream")
-
-    def received(self, payload: bytes) -> AudioReceived:
-        return self._inbound.received(payload)
 
     def send(self, command: Command) -> None:
         """Nothing is sent where the family has no word (answer, hang up: the socket closes)."""

@@ -32,6 +32,7 @@ class Pacing(NamedTuple):
     frame_ms: int = 20
     lead_ms: int = 200
     max_message_ms: int = 1000
+    min_interval_ms: int = 0
     whole_frames: bool = False
 
 
@@ -41,9 +42,11 @@ class Pacer:
         self._frame_samples = audio_format.samples_for_ms(pacing.frame_ms)
         self._max_samples = audio_format.samples_for_ms(pacing.max_message_ms)
         self._lead_s = pacing.lead_ms / 1000
-        self._whole_frames = pacing.whole_frames
+        self._min_interval_s = pacing.min_interval_ms / 1000
+        self._whole_frames = pacing.whole_frames and audio_format.has_silence
         self._queue: deque[Command] = deque()
         self._ends_at = 0.0
+        self._not_before = 0.0
         self._sent = 0
         self._pushed = 0
 
@@ -87,7 +90,7 @@ class Pacer:
             return None
         match self._queue[0]:
             case PlayAudio():
-                return self._ends_at - self._lead_s
+                return self._audio_time()
             case HangUp():
                 return self._ends_at + HANG_UP_MARGIN_S
             case _:
@@ -100,7 +103,7 @@ class Pacer:
             command = self._queue[0]
             match command:
                 case PlayAudio():
-                    if now < self._ends_at - self._lead_s:
+                    if now < self._audio_time():
                         break
                     due.append(self._take_audio(now))
                 case HangUp() if now < self._ends_at + HANG_UP_MARGIN_S:
@@ -108,6 +111,9 @@ class Pacer:
                 case _:
                     due.append(self._queue.popleft())
         return due
+
+    def _audio_time(self) -> float:
+        return max(self._ends_at - self._lead_s, self._not_before)
 
     def _take_audio(self, now: float) -> PlayAudio:
         start = max(self._ends_at, now)
@@ -121,6 +127,7 @@ class Pacer:
             command = self._queue.popleft()
             assert isinstance(command, PlayAudio)
             taken = command
+        self._not_before = now + self._min_interval_s
         samples = self._samples(taken)
         self._sent += samples
         self._ends_at = start + samples / self._format.rate_hz

@@ -1,4 +1,4 @@
-"""One provider stream, whole, without I/O: adapter, state table, pacer and marks put together.
+"""One provider stream, whole, without I/O: adapter, state table, order, playout put together.
 
 The session (`edge/session.py`) holds the socket and calls in; everything that can be said about a
 stream without a socket or a clock is said here. The order for a caller is: hand in what happened
@@ -12,28 +12,33 @@ Rule 2: `now` is monotonic seconds.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from typing import NamedTuple
 
-from common.commands import ClearPlayback, Command, HangUp, PlayAudio, SetMark
+from common.commands import Answer, ClearPlayback, Command, HangUp
 from common.errors import MessageError, UnsupportedError, ViolationError
-from common.events import (
-    CallEnded,
-    CallStarted,
-    EndReason,
-    Event,
-    Metadata,
-    ProviderFailed,
+from common.events import CallEnded, CallStarted, EndReason, Event, Metadata, ProviderFailed
+from edge.adapter import (
+    Adapter,
+    HungUp,
+    Ignored,
+    KeyPressed,
+    MarkEchoed,
+    MediaReceived,
+    Message,
+    Receipt,
+    Violated,
 )
-from edge.adapter import Ignored, MarkEchoed, Message, Provider, Receipt, Violated
-from edge.marks import Marks
-from edge.pacer import Pacer, Pacing
+from edge.inbound import Inbound
+from edge.playout import Playout
 from edge.stream_state import State, StreamState, Trigger
+from edge.tolerance import Tolerance
 
 __all__ = ["Close", "Stream"]
 
-# How long a provider that cannot clear may be sent ahead: what it has, the caller will hear.
-_LEAD_WITHOUT_CLEAR_MS = 60
+#: How long a provider that hung up may take for the particulars.
+_LAST_WORDS_S = 1.0
+
+_CLOSE_CODES = {EndReason.AGENT_FAILED: 1011}
 
 
 class Close(NamedTuple):
@@ -43,28 +48,35 @@ class Close(NamedTuple):
     reason: str = ""
 
 
-class _Playout(NamedTuple):
-    pacer: Pacer
-    marks: Marks
+class _Call(NamedTuple):
+    """What there is once the call has started: one side towards us, one towards the caller."""
+
+    inbound: Inbound
+    playout: Playout
 
 
-_CLOSE_CODES = {EndReason.AGENT_FAILED: 1011}
+class _Ending(NamedTuple):
+    """The call is over, but for what the provider may still say about it."""
+
+    trigger: Trigger
+    reason: EndReason
+    detail: str
+    code: int
+    until: float
 
 
 class Stream:
-    def __init__(self, provider: Provider, *, lead_ms: int) -> None:
-        self._playback = provider.playback
-        self._lead_ms = lead_ms if self._playback.clears else _LEAD_WITHOUT_CLEAR_MS
-        self._adapter = provider.open_adapter()
+    def __init__(self, adapter: Adapter, *, lead_ms: int) -> None:
+        self._adapter = adapter
+        self._lead_ms = lead_ms
         self._state = StreamState()
-        self._playout: _Playout | None = None
+        self._tolerance = Tolerance()
+        self._call: _Call | None = None
+        self._ending: _Ending | None = None
+        self._refused: set[type[Command]] = set()
         self.close: Close | None = None
         #: Messages and commands without effect, by reason; the session moves them to the metrics.
         self.ignored: Counter[str] = Counter()
-
-    @property
-    def is_open(self) -> bool:
-        return self._state.state is State.OPEN
 
     def receive(self, message: Message, *, now: float) -> list[Event]:
         events: list[Event] = []
@@ -72,133 +84,182 @@ class Stream:
             try:
                 events.extend(self._accept(receipt, now))
             except MessageError as error:
-                self.ignored[error.reason] += 1
+                events.extend(self._ignore(error.reason, now))
             except ViolationError as error:
                 events.extend(self._violated(error.code, error.reason, now))
         return events
 
     def command(self, command: Command, *, now: float) -> list[Event]:
         """Queue a command, or carry it out at once where order does not matter."""
-        if self._playout is None or not self.is_open:
+        call = self._live_call()
+        if call is None:
             self.ignored["command_after_end"] += 1
             return []
-        pacer, marks = self._playout
         match command:
             case ClearPlayback():
-                return self._clear(pacer, marks, now)
-            case SetMark(name=name):
-                marks.set(name, pacer.pushed_samples)
-                pacer.push(command)
-            case _:
-                pacer.push(command)
+                cleared = call.playout.clear(now=now)
+                return [*cleared, *(self._send(command) if call.playout.is_answered else ())]
+            case Answer():
+                call.playout.is_answered = True
+                return self._send(command)
+            case HangUp() if not call.playout.is_answered:
+                return self._hang_up(command, now)
+        call.playout.push(command)
         return []
 
     def tick(self, *, now: float) -> list[Event]:
-        """Do what is due: audio, marks and keys leave, the clock ends marks, the agent hangs up."""
-        if self._playout is None or not self.is_open:
+        """Do what is due: what was held back comes, audio, marks and keys leave, the clock ends
+        marks, the agent hangs up, a call that has ended is declared so."""
+        if self._ending is not None and now >= self._ending.until:
+            return self._finish(now)
+        call = self._live_call()
+        if call is None:
             return []
-        pacer, marks = self._playout
-        events: list[Event] = []
-        for command in pacer.take_due(now=now):
-            events.extend(self._send(command))
-            if isinstance(command, SetMark):
-                marks.sent()
-            elif isinstance(command, HangUp):
-                code = _CLOSE_CODES.get(command.reason, 1000)
-                events.extend(
-                    self._end(Trigger.HANG_UP, now, command.reason, command.detail, code=code)
-                )
-                return events
-        events.extend(marks.heard(pacer.heard_samples(now=now)))
+        events = call.inbound.tick(now=now)
+        for command in call.playout.take_due(now=now):
+            if isinstance(command, HangUp):
+                events.extend(self._hang_up(command, now))
+            else:
+                events.extend(self._send(command))
+        if self._live_call() is not None:
+            events.extend(call.playout.heard(now=now))
         return events
 
     def next_time(self) -> float | None:
-        if self._playout is None or not self.is_open:
+        if self._ending is not None and self.close is None:
+            return self._ending.until
+        call = self._live_call()
+        if call is None:
             return None
-        pacer, marks = self._playout
-        position = marks.next_position()
-        times = [pacer.next_time(), None if position is None else pacer.heard_time(position)]
+        times = (call.inbound.next_time(), call.playout.next_time())
         return min((time for time in times if time is not None), default=None)
 
     def messages_to_send(self) -> list[Message]:
         return self._adapter.messages_to_send()
 
     def socket_closed(self, code: int | None, *, now: float) -> list[Event]:
-        return list(
-            self._end(
-                Trigger.SOCKET_CLOSED,
-                now,
-                EndReason.CONNECTION_LOST,
-                f"close code {code}",
-                code=1000,
-            )
-        )
+        if self._ending is not None:
+            return self._finish(now)
+        detail = f"close code {code}"
+        return self._end(Trigger.SOCKET_CLOSED, now, EndReason.CONNECTION_LOST, detail)
 
     def end(self, reason: EndReason, code: int, detail: str = "", *, now: float) -> list[Event]:
         """Give the stream up for a reason of our own."""
-        return list(self._end(Trigger.FAIL, now, reason, detail, code=code))
+        return self._end(Trigger.FAIL, now, reason, detail, code=code)
 
-    def _accept(self, receipt: Receipt, now: float) -> Iterator[Event]:
+    def _live_call(self) -> _Call | None:
+        """The call, if it has started and nobody has ended it."""
+        is_open = self._state.state is State.OPEN and self._ending is None
+        return self._call if is_open else None
+
+    # What the provider says.
+
+    def _accept(self, receipt: Receipt, now: float) -> list[Event]:
         match receipt:
-            case Ignored(reason=reason):
-                self.ignored[reason] += 1
-            case Violated(code=code, reason=reason):
-                yield from self._violated(code, reason, now)
             case CallStarted():
-                if self._fire(Trigger.START):
-                    self._open(receipt)
-                    yield receipt
-            case CallEnded(reason=reason, detail=detail, metadata=metadata):
-                yield from self._end(Trigger.STOP, now, reason, detail, metadata=metadata)
-            case MarkEchoed(name=name):
-                if self._fire(Trigger.MEDIA) and self._playout is not None:
-                    reached = self._playout.marks.echo(name)
-                    if reached is not None:
-                        yield reached
+                return self._start(receipt)
+            case Ignored(reason=reason):
+                return self._ignore(reason, now)
+            case Violated(code=code, reason=reason):
+                return self._violated(code, reason, now)
+            case HungUp(reason=reason):
+                return self._announce_end(Trigger.STOP, reason, "", 1000, now)
+            case CallEnded():
+                return self._stop(receipt, now)
             case _:
-                if self._fire(Trigger.MEDIA):
-                    yield receipt
+                return self._accept_media(receipt, now)
 
-    def _fire(self, trigger: Trigger) -> bool:
-        counts = self._state.fire(trigger)
-        if not counts:
-            self.ignored["after_end"] += 1
-        return counts
+    def _accept_media(
+        self,
+        receipt: MediaReceived | KeyPressed | MarkEchoed | Event,
+        now: float,
+    ) -> list[Event]:
+        self._state.fire(Trigger.MEDIA)
+        call = self._live_call()
+        if call is None:
+            raise MessageError("after_end")
+        match receipt:
+            case MediaReceived():
+                return [*call.inbound.receive(receipt, now=now)]
+            case KeyPressed():
+                call.inbound.press(receipt, now=now)
+                return []
+            case MarkEchoed(name=name):
+                return [*call.playout.echo(name)]
+            case _:
+                return [receipt]
 
-    def _open(self, started: CallStarted) -> None:
-        audio_format = started.play_format or started.format
-        playback = self._playback
-        pacing = Pacing(
-            playback.frame_ms, self._lead_ms, playback.max_message_ms, playback.whole_frames
+    def _start(self, started: CallStarted) -> list[Event]:
+        if not self._state.fire(Trigger.START):
+            raise MessageError("after_end")
+        adapter = self._adapter
+        self._call = _Call(
+            Inbound(started.format, adapter.ordering),
+            Playout(started.play_format or started.format, adapter.traits, lead_ms=self._lead_ms),
         )
-        self._playout = _Playout(
-            Pacer(audio_format, pacing),
-            Marks(
-                audio_format,
-                echoed=playback.echoes_marks,
-                returned_after_clear=playback.returns_cleared_marks,
-            ),
-        )
+        return [started]
 
-    def _clear(self, pacer: Pacer, marks: Marks, now: float) -> list[Event]:
-        heard = pacer.heard_samples(now=now)
-        pacer.clear(now=now, at_provider=self._playback.clears)
-        events: list[Event] = [*marks.clear(heard=heard, position=pacer.pushed_samples)]
-        return events + self._send(ClearPlayback())
+    def _stop(self, stop: CallEnded, now: float) -> list[Event]:
+        if self._ending is not None:
+            return self._finish(now, stop.metadata)
+        return self._end(Trigger.STOP, now, stop.reason, stop.detail, metadata=stop.metadata)
+
+    def _ignore(self, reason: str, now: float) -> list[Event]:
+        self.ignored[reason] += 1
+        if self._tolerance.is_exhausted_by(reason, now=now):
+            return self._violated(1008, f"too many messages: {reason}", now)
+        return []
+
+    def _violated(self, code: int, reason: str, now: float) -> list[Event]:
+        self.ignored["violation"] += 1
+        return self._end(Trigger.FAIL, now, EndReason.PROTOCOL_VIOLATED, reason, code=code)
+
+    # What the agent asks for.
 
     def _send(self, command: Command) -> list[Event]:
-        is_unheard_of = not self._playback.echoes_marks and isinstance(command, SetMark)
-        if is_unheard_of or (isinstance(command, PlayAudio) and not command.payload):
-            return []
         try:
             self._adapter.send(command)
         except UnsupportedError as error:
-            return [ProviderFailed("unsupported_command", type(command).__name__, str(error))]
+            self.ignored["unsupported_command"] += 1
+            kind = type(command)
+            if (
+                kind not in self._refused
+            ):  # told once a call, or audio would tell it 50 times a second
+                self._refused.add(kind)
+                return [ProviderFailed("unsupported_command", kind.__name__, str(error))]
         return []
 
-    def _violated(self, code: int, reason: str, now: float) -> Iterator[Event]:
-        self.ignored["violation"] += 1
-        yield from self._end(Trigger.FAIL, now, EndReason.PROTOCOL_VIOLATED, reason, code=code)
+    def _hang_up(self, command: HangUp, now: float) -> list[Event]:
+        code = _CLOSE_CODES.get(command.reason, 1000)
+        refused = self._send(command)
+        if self._adapter.traits.tells_more_after_hang_up:
+            return refused + self._announce_end(
+                Trigger.HANG_UP, command.reason, command.detail, code, now
+            )
+        return refused + self._end(Trigger.HANG_UP, now, command.reason, command.detail, code=code)
+
+    # How it ends.
+
+    def _announce_end(
+        self, trigger: Trigger, reason: EndReason, detail: str, code: int, now: float
+    ) -> list[Event]:
+        if self._call is None or self._ending is not None:
+            return self._end(trigger, now, reason, detail, code=code)
+        self._ending = _Ending(trigger, reason, detail, code, now + _LAST_WORDS_S)
+        return []
+
+    def _finish(self, now: float, metadata: Metadata | None = None) -> list[Event]:
+        """The end announced before becomes the end."""
+        ending = self._ending
+        assert ending is not None
+        return self._end(
+            ending.trigger,
+            now,
+            ending.reason,
+            ending.detail,
+            code=ending.code,
+            metadata=metadata,
+        )
 
     def _end(
         self,
@@ -209,12 +270,11 @@ class Stream:
         *,
         code: int = 1000,
         metadata: Metadata | None = None,
-    ) -> Iterator[Event]:
-        was_open = self.is_open
+    ) -> list[Event]:
         if not self._state.fire(trigger):
-            return
+            return []
         self.close = Close(code, detail if code != 1000 else "")
-        if was_open and self._playout is not None:
-            pacer, marks = self._playout
-            yield from marks.lose(heard=pacer.heard_samples(now=now))
-            yield CallEnded(reason, detail, metadata or {})
+        call = self._call
+        if call is None:
+            return []
+        return [*call.playout.lose(now=now), CallEnded(reason, detail, metadata or {})]

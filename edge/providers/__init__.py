@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from importlib import import_module
 from pkgutil import iter_modules
+from typing import Any
 
 from edge.adapter import Provider
 
 __all__ = ["providers"]
 
 
-def providers() -> dict[str, Provider]:
+def providers() -> dict[str, Provider[Any]]:
     modules = (import_module(f"{__name__}.{info.name}") for info in iter_modules(__path__))
-    found: list[Provider] = [module.PROVIDER for module in modules]
+    found: list[Provider[Any]] = [module.PROVIDER for module in modules]
     return {provider.name: provider for provider in found}

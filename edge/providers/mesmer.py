@@ -12,9 +12,21 @@ from typing import TypeAlias
 import msgspec
 
 from common.commands import Command
-from common.events import CallEnded, CallStarted, EndReason, Metadata
-from edge.adapter import MarkEchoed, Message, Provider, Receipt, guarded
-from edge.frames import JsonChannel, audio_format, decode, valid_id
+from common.events import CallEnded, CallStarted, EndReason
+from edge.adapter import (
+    FirstFrame,
+    MarkEchoed,
+    MediaReceived,
+    Message,
+    NoOptions,
+    Ordering,
+    Provider,
+    Receipt,
+    Recognition,
+    Traits,
+    guarded,
+)
+from edge.frames import JsonChannel, audio_format, decode, known, optional_id
 
 __all__ = ["PROVIDER", "MesmerAdapter"]
 
@@ -72,11 +84,14 @@ class _Stop(_Frame, frozen=True, tag="stop"):
 
 
 _AnyFrame: TypeAlias = _Connected | _Start | _Media | _Mark | _Stop
-_decoder: msgspec.json.Decoder[_AnyFrame] = msgspec.json.Decoder(_AnyFrame)
+_decoder: msgspec.json.Decoder[_AnyFrame] = msgspec.json.Decoder(_AnyFrame, strict=False)
 
 
 class MesmerAdapter:
-    def __init__(self) -> None:
+    ordering = Ordering()
+    traits = Traits()
+
+    def __init__(self, options: NoOptions) -> None:
         self._channel = JsonChannel("streamSid")
 
     @guarded
@@ -85,7 +100,7 @@ class MesmerAdapter:
         match frame:
             case _Media():
                 self._channel.check(frame.stream_sid)
-                return [self._channel.received(frame.media.payload)]
+                return [MediaReceived(frame.media.payload)]
             case _Mark():
                 self._channel.check(frame.stream_sid)
                 return [MarkEchoed(frame.mark.name)]
@@ -109,15 +124,24 @@ class MesmerAdapter:
         body = frame.start
         described = body.media_format
         heard = audio_format(described.encoding, described.sample_rate, described.channels)
-        self._channel.open(frame.stream_sid or body.stream_sid, heard)
-        metadata: Metadata = {"account_sid": body.account_sid} if body.account_sid else {}
+        self._channel.open(frame.stream_sid or body.stream_sid)
         return CallStarted(
             provider=PROVIDER.name,
             format=heard,
-            provider_call_id=body.call_sid and valid_id(body.call_sid),
+            provider_call_id=optional_id(body.call_sid),
             provider_stream_id=self._channel.stream_id,
-            metadata=metadata,
+            metadata=known({"account_sid": body.account_sid}),
         )
 
 
-PROVIDER = Provider("mesmer", MesmerAdapter)
+def recognise(frame: FirstFrame) -> Recognition:
+    match frame:
+        case {"event": "connected"} if len(frame) == 1:
+            return Recognition.UNSURE  # others greet as shortly
+        case {"event": "start", "start": {"streamSid": str()}} if "streamSid" not in frame:
+            return Recognition.YES
+        case _:
+            return Recognition.NO
+
+
+PROVIDER = Provider("mesmer", NoOptions, MesmerAdapter, recognise)

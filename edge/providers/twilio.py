@@ -14,9 +14,21 @@ from typing import TypeAlias
 import msgspec
 
 from common.commands import Command
-from common.events import CallEnded, CallStarted, DtmfReceived, EndReason, Metadata
-from edge.adapter import MarkEchoed, Message, Provider, Receipt, guarded
-from edge.frames import JsonChannel, audio_format, decode, valid_digit, valid_id
+from common.events import CallEnded, CallStarted, DtmfReceived, EndReason
+from edge.adapter import (
+    FirstFrame,
+    MarkEchoed,
+    MediaReceived,
+    Message,
+    NoOptions,
+    Ordering,
+    Provider,
+    Receipt,
+    Recognition,
+    Traits,
+    guarded,
+)
+from edge.frames import JsonChannel, Number, audio_format, decode, known, optional_id, valid_digit
 
 __all__ = ["PROVIDER", "TwilioAdapter"]
 
@@ -43,6 +55,7 @@ class _StartBody(_Part, frozen=True):
 class _MediaBody(_Part, frozen=True):
     payload: bytes
     track: str = "inbound"
+    chunk: Number | None = None
 
 
 class _DtmfBody(_Part, frozen=True):
@@ -60,7 +73,7 @@ class _StopBody(_Part, frozen=True):
 
 class _Frame(msgspec.Struct, frozen=True, rename="camel", tag_field="event", kw_only=True):
     stream_sid: str = ""
-    sequence_number: str = ""
+    sequence_number: Number = 0
 
 
 class _Connected(_Frame, frozen=True, tag="connected"):
@@ -88,11 +101,14 @@ class _Stop(_Frame, frozen=True, tag="stop"):
 
 
 _AnyFrame: TypeAlias = _Connected | _Start | _Media | _Dtmf | _Mark | _Stop
-_decoder: msgspec.json.Decoder[_AnyFrame] = msgspec.json.Decoder(_AnyFrame)
+_decoder: msgspec.json.Decoder[_AnyFrame] = msgspec.json.Decoder(_AnyFrame, strict=False)
 
 
 class TwilioAdapter:
-    def __init__(self) -> None:
+    ordering = Ordering()
+    traits = Traits()
+
+    def __init__(self, options: NoOptions) -> None:
         self._channel = JsonChannel("streamSid")
 
     @guarded
@@ -101,7 +117,10 @@ class TwilioAdapter:
         match frame:
             case _Media():
                 self._channel.check(frame.stream_sid)
-                return [self._channel.received(frame.media.payload)]
+                media = frame.media
+                return [
+                    MediaReceived(media.payload, media.chunk, frame.sequence_number, media.track)
+                ]
             case _Mark():
                 self._channel.check(frame.stream_sid)
                 return [MarkEchoed(frame.mark.name)]
@@ -126,19 +145,30 @@ class TwilioAdapter:
         body = frame.start
         described = body.media_format
         heard = audio_format(described.encoding, described.sample_rate, described.channels)
-        self._channel.open(frame.stream_sid or body.stream_sid, heard)
-        metadata: Metadata = {
-            "account_sid": body.account_sid,
-            "tracks": body.tracks,
-            "custom_parameters": body.custom_parameters,
-        }
+        self._channel.open(frame.stream_sid or body.stream_sid)
         return CallStarted(
             provider=PROVIDER.name,
             format=heard,
-            provider_call_id=body.call_sid and valid_id(body.call_sid),
+            provider_call_id=optional_id(body.call_sid),
             provider_stream_id=self._channel.stream_id,
-            metadata={name: value for name, value in metadata.items() if value},
+            metadata=known(
+                {
+                    "account_sid": body.account_sid,
+                    "tracks": body.tracks,
+                    "custom_parameters": body.custom_parameters,
+                }
+            ),
         )
 
 
-PROVIDER = Provider("twilio", TwilioAdapter)
+def recognise(frame: FirstFrame) -> Recognition:
+    match frame:
+        case {"event": "connected", "protocol": "Call"}:
+            return Recognition.UNSURE  # its relatives greet like that too
+        case {"event": "start", "streamSid": str(), "sequenceNumber": _, "start": {"streamSid": _}}:
+            return Recognition.YES
+        case _:
+            return Recognition.NO
+
+
+PROVIDER = Provider("twilio", NoOptions, TwilioAdapter, recognise)

@@ -48,8 +48,8 @@ EVENTS: list[tuple[Event, list[Any]]] = [
         ["start", "twilio", ["PCMU", 8000, 1], "CA1", "MZ1", ["L16", 16_000, 1], {"a": 1}],
     ),
     (
-        AudioReceived(b"\xff\x00", 40, 3, 1, "outbound"),
-        ["audio", b"\xff\x00", 40, 3, 1, "outbound"],
+        AudioReceived(b"\xff\x00", 40, 3, 1, "outbound", 7),
+        ["audio", b"\xff\x00", 40, 3, 1, "outbound", 7],
     ),
     (DtmfReceived("#", 80), ["dtmf", "#", 80]),
     (MarkReached("hi", MarkOutcome.CLEARED, 120), ["mark", "hi", "cleared", 120]),
