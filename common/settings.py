@@ -7,7 +7,7 @@ Rule 2: a setting's name, type, default, bounds, unit and meaning stand in one p
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import (
     Annotated,
     Any,
@@ -23,9 +23,10 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
+from common.audio import AudioFormat
 from common.errors import SettingsError
 
-__all__ = ["ProcessSettings", "Setting", "load", "settings_of"]
+__all__ = ["PREFIX", "ProcessSettings", "Setting", "load", "load_all", "settings_of"]
 
 PREFIX = "TRUNKLINE_"
 
@@ -40,6 +41,14 @@ class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):
             extra={"name": "REDIS_URL"},
         ),
     ] = "redis://127.0.0.1:6379/0"
+    index: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1000,
+            description="which process of its kind on this machine; added to its port",
+        ),
+    ] = 0
     namespace: Annotated[
         str,
         Meta(
@@ -95,37 +104,60 @@ class Setting(NamedTuple):
     description: str
 
 
-SettingsT = TypeVar("SettingsT", bound=ProcessSettings)
+StructT = TypeVar("StructT", bound=msgspec.Struct)
 
 
-def settings_of(cls: type[ProcessSettings]) -> Iterator[Setting]:
+def settings_of(cls: type[msgspec.Struct], *, prefix: str = PREFIX) -> Iterator[Setting]:
     hints = get_type_hints(cls, include_extras=True)
     for field in msgspec.structs.fields(cls):
         meta = _meta(hints[field.name])
-        variable = (meta.extra or {}).get("name", PREFIX + field.name.upper())
+        variable = (meta.extra or {}).get("name", prefix + field.name.upper())
         yield Setting(
             variable, field.name, hints[field.name], field.default, meta.description or ""
         )
 
 
-def load(cls: type[SettingsT], environ: Mapping[str, str]) -> SettingsT:
+def load(cls: type[StructT], environ: Mapping[str, str], *, prefix: str = PREFIX) -> StructT:
     """Raises SettingsError naming every variable that is wrong. An empty variable counts as
     unset, because that is how process files spell it."""
     values: dict[str, Any] = {}
     faults: list[str] = []
-    for setting in settings_of(cls):
+    for setting in settings_of(cls, prefix=prefix):
         text = environ.get(setting.variable, "").strip()
         if not text:
             continue
         try:
-            values[setting.field] = msgspec.convert(text, setting.type, strict=False)
-        except msgspec.ValidationError as error:
-            faults.append(_fault(setting, text, error))
+            values[setting.field] = _convert(setting, text)
+        except ValueError as error:
+            faults.append(f"{setting.variable}: {_expectation(setting, error)}, got {text!r}")
     settings = cls(**values)
-    faults.extend(settings.faults())
+    if isinstance(settings, ProcessSettings):
+        faults.extend(settings.faults())
     if faults:
         raise SettingsError(faults)
     return settings
+
+
+def load_all(loaders: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:
+    """What each loader returns, under its key. Raises one SettingsError for all their faults, each
+    named once."""
+    loaded: dict[str, Any] = {}
+    faults: dict[str, None] = {}
+    for key, loader in loaders.items():
+        try:
+            loaded[key] = loader()
+        except SettingsError as error:
+            faults.update(dict.fromkeys(error.faults))
+    if faults:
+        raise SettingsError(list(faults))
+    return loaded
+
+
+def _convert(setting: Setting, text: str) -> Any:
+    """Raises ValueError, of which msgspec's errors are a kind."""
+    if _base(setting) in (AudioFormat, AudioFormat | None):
+        return AudioFormat.parse(text)
+    return msgspec.convert(text, setting.type, strict=False)
 
 
 def _meta(annotation: Any) -> Meta:
@@ -136,12 +168,16 @@ def _meta(annotation: Any) -> Meta:
     return Meta()
 
 
-def _fault(setting: Setting, text: str, error: msgspec.ValidationError) -> str:
-    """msgspec's message in our words: no quoting of its own, choices spelled out."""
-    base = get_args(setting.type)[0] if _meta(setting.type) != Meta() else setting.type
+def _base(setting: Setting) -> Any:
+    """The type without its Meta."""
+    is_annotated = get_origin(setting.type) is Annotated
+    return get_args(setting.type)[0] if is_annotated else setting.type
+
+
+def _expectation(setting: Setting, error: ValueError) -> str:
+    """What was expected, in our words: no quoting of msgspec's own, choices spelled out."""
+    base = _base(setting)
     if get_origin(base) is Literal:
-        expected = "expected one of " + ", ".join(get_args(base))
-    else:
-        expected = str(error).replace("`", "").removesuffix(", got str")
-        expected = expected[:1].lower() + expected[1:]
-    return f"{setting.variable}: {expected}, got {text!r}"
+        return "expected one of " + ", ".join(get_args(base))
+    expected = str(error).replace("`", "").removesuffix(", got str")
+    return expected[:1].lower() + expected[1:]

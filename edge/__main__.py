@@ -12,8 +12,8 @@ from aiohttp import web
 
 from common import log, process
 from common.errors import SettingsError, UsageError
-from common.settings import load
 from edge.app import Edge
+from edge.configuration import EdgeConfiguration, configure
 from edge.lanes import EdgeLanes
 from edge.settings import EdgeSettings
 
@@ -25,19 +25,21 @@ _FLUSH_TIMEOUT_S = 1.0
 
 def main() -> int:
     try:
-        settings = load(EdgeSettings, os.environ)
+        configuration = configure(os.environ)
     except SettingsError as error:
         print(f"trunkline edge: {error}", file=sys.stderr)  # noqa: T201 - no log yet
         return error.exit_code
+    settings = configuration.settings
     log.configure(
         f"edge-{settings.index}", level=settings.log_level, log_format=settings.log_format
     )
-    return process.run("edge", lambda stopping: _serve(settings, stopping))
+    return process.run("edge", lambda stopping: _serve(configuration, stopping))
 
 
-async def _serve(settings: EdgeSettings, stopping: asyncio.Event) -> None:
+async def _serve(configuration: EdgeConfiguration, stopping: asyncio.Event) -> None:
+    settings = configuration.settings
     lanes = EdgeLanes(settings)
-    edge = Edge(settings, lanes)
+    edge = Edge(settings, configuration.entrances, lanes)
     runner = web.AppRunner(
         edge.application(),
         handle_signals=False,

@@ -17,9 +17,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from common.events import EndReason
 from common.metrics import TASKS
 from edge import metrics
-from edge.adapter import Provider
+from edge.entrances import DETECT, Entrance
 from edge.lanes import EdgeLanes
-from edge.providers import providers
 from edge.session import Session
 from edge.settings import EdgeSettings
 
@@ -33,10 +32,12 @@ _HEARTBEAT_S = 10.0
 
 
 class Edge:
-    def __init__(self, settings: EdgeSettings, lanes: EdgeLanes) -> None:
+    def __init__(
+        self, settings: EdgeSettings, entrances: dict[str, Entrance], lanes: EdgeLanes
+    ) -> None:
         self._settings = settings
         self._lanes = lanes
-        self._providers = providers()
+        self._entrances = entrances
         self._sessions: set[Session] = set()
         self._is_draining = False
         self._no_session = asyncio.Event()
@@ -44,7 +45,8 @@ class Edge:
 
     def application(self) -> web.Application:
         app = web.Application()
-        app.router.add_get("/media/{provider}", self._media)
+        app.router.add_get("/media/{entrance}", self._media)
+        app.router.add_get("/", self._detect)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._metrics)
@@ -86,14 +88,20 @@ class Edge:
         return ""
 
     async def _media(self, request: web.Request) -> web.StreamResponse:
-        provider = self._providers.get(request.match_info["provider"])
-        if provider is None:
+        entrance = self._entrances.get(request.match_info["entrance"])
+        if entrance is None:
             return self._refuse("unknown_provider", 404)
+        return await self._enter(request, entrance)
+
+    async def _detect(self, request: web.Request) -> web.StreamResponse:
+        return await self._enter(request, self._entrances[DETECT])
+
+    async def _enter(self, request: web.Request, entrance: Entrance) -> web.StreamResponse:
         if reason := self._not_ready():
             return self._refuse(reason, 503)
-        return await self._hold(request, provider)
+        return await self._hold(request, entrance)
 
-    async def _hold(self, request: web.Request, provider: Provider) -> web.StreamResponse:
+    async def _hold(self, request: web.Request, entrance: Entrance) -> web.StreamResponse:
         socket = web.WebSocketResponse(
             compress=False,
             heartbeat=_HEARTBEAT_S,
@@ -104,7 +112,7 @@ class Edge:
         if not socket.can_prepare(request):
             return self._refuse("no_websocket", 426)
         await socket.prepare(request)
-        session = Session(socket, provider, self._lanes, self._settings)
+        session = Session(socket, entrance, self._lanes, self._settings)
         self._sessions.add(session)
         self._no_session.clear()
         try:

@@ -22,8 +22,8 @@ from common.events import AudioReceived, CallEnded, CallStarted, EndReason, Even
 from common.keys import CallKeys
 from common.ticker import Wakeup
 from edge import metrics
-from edge.adapter import Provider
 from edge.downlink import Subscriber
+from edge.entrances import Entrance
 from edge.lanes import EdgeLane, EdgeLanes
 from edge.settings import EdgeSettings
 from edge.stream import Stream
@@ -48,16 +48,16 @@ class Session:
     def __init__(
         self,
         socket: web.WebSocketResponse,
-        provider: Provider,
+        entrance: Entrance,
         lanes: EdgeLanes,
         settings: EdgeSettings,
     ) -> None:
         self._socket = socket
-        self._provider = provider.name
-        self._metrics = metrics.ForProvider(provider.name)
+        self._entrance = entrance
+        self._metrics = metrics.ForProvider(entrance.name)
         self._lanes = lanes
         self._settings = settings
-        self._stream = Stream(provider, lead_ms=settings.lead_ms)
+        self._stream = Stream(entrance.open_adapter(), lead_ms=settings.lead_ms)
         self._call: _Attachment | None = None
         self._wakeup = Wakeup()
         self._last_message = time.monotonic()
@@ -90,7 +90,8 @@ class Session:
         """End what does not come to life, falls silent, or cannot be stored. Called often."""
         settings, call = self._settings, self._call
         silent_s = time.monotonic() - self._last_message
-        if call is None and silent_s > settings.start_timeout_s:
+        start_timeout_s = self._entrance.start_timeout_s or settings.start_timeout_s
+        if call is None and silent_s > start_timeout_s:
             self.end(EndReason.PROTOCOL_VIOLATED, WSCloseCode.POLICY_VIOLATION, "no start")
         elif silent_s > settings.idle_timeout_s:
             self.end(EndReason.CONNECTION_LOST, WSCloseCode.POLICY_VIOLATION, "no message")
@@ -101,12 +102,13 @@ class Session:
         async for message in self._socket:
             now = self._last_message = time.monotonic()
             if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
-                self._publish(self._stream.receive(message.data, now=now))
-                if self._stream.ignored or self._stream.close:
+                events = self._stream.receive(message.data, now=now)
+                self._publish(events)
+                if len(events) != 1 or not isinstance(events[0], AudioReceived):
                     self._settle()
 
     def _settle(self) -> None:
-        """What a received message left behind besides events."""
+        """What is not just a frame of audio may leave something to count, send or wait for."""
         for reason, count in self._stream.ignored.items():
             self._metrics.ignored(reason, count)
         self._stream.ignored.clear()
@@ -177,13 +179,15 @@ class Session:
         asyncio.get_running_loop().call_later(
             self._settings.take_timeout_s, events.withdraw, self._withdrawn
         )
+        # At the entrance for all, only now it is known who called.
+        self._metrics = metrics.ForProvider(started.provider)
         self._metrics.calls_started.inc()
         self._metrics.calls.inc()
         _log.info(
             "call started",
             extra={
                 "call": self.call_id,
-                "provider": self._provider,
+                "provider": started.provider,
                 "provider_call": started.provider_call_id,
                 "format": str(started.format),
             },

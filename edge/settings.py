@@ -14,9 +14,6 @@ __all__ = ["EdgeSettings"]
 class EdgeSettings(ProcessSettings, frozen=True, kw_only=True):
     host: Annotated[str, Meta(min_length=1, description="address to listen on")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=1, le=65_535, description="TCP port of the first edge")] = 8080
-    index: Annotated[
-        int, Meta(ge=0, le=1000, description="which edge of this machine; added to the port")
-    ] = 0
     max_calls: Annotated[
         int, Meta(ge=1, description="calls an edge holds; more are refused with 503")
     ] = 500

@@ -14,11 +14,13 @@ import re
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from importlib import metadata
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
 from common.errors import SettingsError, UsageError
 from common.settings import settings_of
+from edge.configuration import provider_settings
 from edge.settings import EdgeSettings
 from ops import redis_facts, redis_server
 from ops.plan import load_settings
@@ -83,9 +85,8 @@ def _settings(environ: Mapping[str, str]) -> Iterator[Finding]:
 
 def _unknown_variables(environ: Mapping[str, str]) -> Iterator[Finding]:
     """A misspelt setting has no effect, which is hard to see otherwise."""
-    known = {
-        setting.variable for kind in (EdgeSettings, WorkerSettings) for setting in settings_of(kind)
-    }
+    of_processes = chain(settings_of(EdgeSettings), settings_of(WorkerSettings))
+    known = {setting.variable for setting in chain(of_processes, provider_settings())}
     configuration = Path(__file__).with_name("supervisord.conf").read_text()
     known |= set(re.findall(r"%\(ENV_(TRUNKLINE_\w+)\)s", configuration))
     known |= _VARIABLES_OF_THE_TESTS

@@ -12,11 +12,13 @@ import math
 import socket
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from common.errors import SettingsError, UsageError
-from common.settings import ProcessSettings, load
+from common.errors import UsageError
+from common.settings import load, load_all
+from edge.configuration import configure
 from edge.settings import EdgeSettings
 from ops import redis_facts, redis_server
 from ops.redis_server import RedisBinary
@@ -92,19 +94,13 @@ def make_plan(environ: Mapping[str, str], directory: Path, *, edges: int, worker
 
 def load_settings(environ: Mapping[str, str]) -> tuple[EdgeSettings, WorkerSettings]:
     """The settings of both kinds of process; what is wrong with both is said once."""
-    faults: dict[str, None] = {}
-    loaded: list[ProcessSettings] = []
-    for kind in (EdgeSettings, WorkerSettings):
-        try:
-            loaded.append(load(kind, environ))
-        except SettingsError as error:
-            faults.update(dict.fromkeys(error.faults))
-    if faults:
-        raise SettingsError(list(faults))
-    edge, worker = loaded
-    assert isinstance(edge, EdgeSettings)
-    assert isinstance(worker, WorkerSettings)
-    return edge, worker
+    loaded = load_all(
+        {
+            "edge": partial(configure, environ),
+            "worker": partial(load, WorkerSettings, environ),
+        }
+    )
+    return loaded["edge"].settings, loaded["worker"]
 
 
 def _check_ports(host: str, first: int, count: int) -> None:

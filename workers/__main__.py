@@ -34,7 +34,7 @@ def main() -> int:
 
 async def _work(settings: WorkerSettings, agent: type[Agent], stopping: asyncio.Event) -> None:
     if settings.metrics_port:
-        _serve_metrics(settings.metrics_port)
+        _serve_metrics(settings.metrics_port + settings.index)
 
     loop = asyncio.get_running_loop()
     TASKS.set_function(lambda: len(asyncio.all_tasks(loop)))

@@ -25,5 +25,5 @@ class WorkerSettings(ProcessSettings, frozen=True, kw_only=True):
         int, Meta(ge=1, le=256, description="threads for call.offload()")
     ] = 4
     metrics_port: Annotated[
-        int, Meta(ge=0, le=65_535, description="TCP port of a worker's /metrics; 0: none")
+        int, Meta(ge=0, le=65_535, description="TCP port of the first worker's /metrics; 0: none")
     ] = 0
