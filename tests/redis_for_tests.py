@@ -17,10 +17,10 @@ from contextlib import AbstractContextManager
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-import docker  # type: ignore[import-untyped]
+import docker
 import pytest
 import redis
-from docker.errors import DockerException  # type: ignore[import-untyped]
+from docker.errors import DockerException
 from requests.exceptions import RequestException
 from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
