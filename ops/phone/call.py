@@ -7,6 +7,7 @@ Rule 2: this file decides nothing; it asks the line what to send, and when to as
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 
 import aiohttp
@@ -78,6 +79,7 @@ class Call:
                 await socket.close(code=_NORMAL)
         except TimeoutError:
             self._line.fail(Ending.LOST, "the edge stopped reading", close_code=_LOST)
+            await _abandon(socket)
             return
         finally:
             self._line.record.ended_at = time.monotonic()
@@ -175,6 +177,13 @@ async def _send(socket: ClientWebSocketResponse, message: WsMessage) -> None:
         await socket.send_str(message)
     else:
         await socket.send_bytes(message)
+
+
+async def _abandon(socket: ClientWebSocketResponse) -> None:
+    """Close without waiting for a far end that reads nothing any more, not even our close."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(0):
+            await socket.close(code=_NORMAL)
 
 
 def _code(code: int, reason: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import math
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -174,6 +173,8 @@ def _record_paths(path: Path | None, dialects: Sequence[Dialect], calls: int) ->
     """One for each call, in order; none when nothing is to be recorded."""
     if path is None:
         return []
+    if not path.name:
+        raise UsageError(f"--record: {path} is a directory")
     names = [f"-{dialect.name}" for dialect in dialects] if len(dialects) > 1 else [""]
     numbers = [f"-{number}" for number in range(1, calls + 1)] if calls > 1 else [""]
     paths = [
@@ -187,16 +188,22 @@ def _record_paths(path: Path | None, dialects: Sequence[Dialect], calls: int) ->
 
 
 def _check_writable(path: Path) -> None:
-    if path.is_dir():
-        raise UsageError(f"--record: {path} is a directory")
-    if not path.parent.is_dir():
-        raise UsageError(f"--record: there is no directory {path.parent}")
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise UsageError(f"--record: {path} cannot be written")
+    """By writing nothing: permissions alone do not tell, least of all root's."""
+    exists = path.exists()
+    try:
+        path.open("ab").close()
+        if not exists:
+            path.unlink()
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> UsageError:
+    return UsageError(f"--record: {path} cannot be written: {(error.strerror or '').lower()}")
 
 
 def _write(path: Path, record: CallRecord) -> None:
     try:
         wav.write(path, record.playout.heard(now=record.ended_at), record.play_format)
     except OSError as error:
-        raise UsageError(f"--record: {path}: {error.strerror}") from error
+        raise _unwritable(path, error) from error

@@ -68,17 +68,12 @@ class CallRecord:
     bytes, one entry a message."""
 
     def __init__(self, dialect: Dialect, script: Script) -> None:
-        self.provider = dialect.name
-        self.format: AudioFormat = dialect.format
-        self.play_format: AudioFormat = dialect.play_format or dialect.format
-        self.play_chunk_bytes = self.play_format.bytes_for(
-            self.play_format.samples_for_ms(dialect.chunk_ms)
-        )
+        self.dialect = dialect
         self.script = script
         self.sent_at: list[float] = []
         self.received = bytearray()
         self.arrivals: list[tuple[int, float]] = []
-        self.playout = Playout(self.play_format)
+        self.playout = Playout(dialect.play_format or dialect.format)
         self.clears = 0
         self.faults: Counter[str] = Counter()
         self.ending = Ending.COMPLETED
@@ -86,12 +81,26 @@ class CallRecord:
         self.ended_at = 0.0
 
     @property
+    def play_format(self) -> AudioFormat:
+        return self.dialect.play_format or self.dialect.format
+
+    @property
+    def frames_received(self) -> int:
+        return len(self.received) // self.play_frame_bytes
+
+    @property
+    def play_frame_bytes(self) -> int:
+        """Bytes that last as long as a chunk of the caller's."""
+        play_format = self.play_format
+        return play_format.bytes_for(play_format.samples_for_ms(self.dialect.chunk_ms))
+
+    @property
     def sent(self) -> list[bytes]:
         return self.script.chunks[: len(self.sent_at)]
 
     @property
     def sent_bytes(self) -> int:
-        """As far as the far end's echo would have to go."""
+        """What an echo in the same format would bring back."""
         return len(self.sent_at) * len(self.script.chunks[0]) if self.sent_at else 0
 
 
@@ -215,7 +224,9 @@ class Line:
             return -_NEVER
         if self._talks_since is None:
             return _NEVER if self._rings_since is None else self._rings_since + RING_S
-        if min(self._next_chunk_time(), self._next_key_time()) < _NEVER:
+        if len(self.record.sent_at) < len(self._script.chunks):
+            return _NEVER
+        if self._keys_pressed < len(self._script.digits):
             return _NEVER
         latest = self._last_said_at + LINGER_S
         if self._script.expects_echo and len(self.record.received) < self.record.sent_bytes:

@@ -23,7 +23,7 @@ _HEADINGS = (
 
 def progress_line(records: Sequence[CallRecord], *, elapsed_s: float) -> str:
     sent = sum(len(record.sent_at) for record in records)
-    heard = sum(len(record.received) // record.play_chunk_bytes for record in records)
+    heard = sum(record.frames_received for record in records)
     parts = [_calls(len(records)), f"{elapsed_s:.1f} s", f"sent {sent}", f"heard {heard}"]
     round_trips_ms = [ms for ms in map(_last_round_trip_ms, records) if ms is not None]
     if round_trips_ms:

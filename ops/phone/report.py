@@ -82,7 +82,7 @@ def report_on(records: Sequence[CallRecord]) -> Report:
 
 
 def _check(record: CallRecord) -> EchoCheck | None:
-    if record.play_format != record.format:
+    if record.play_format != record.dialect.format:
         return None  # bytes of one encoding never equal those of another
     check = check_echo(record.sent, record.sent_at, record.received, record.arrivals)
     return check if check.is_echo or record.script.expects_echo else None
@@ -95,12 +95,14 @@ def _call_report(number: int, record: CallRecord, check: EchoCheck | None) -> Ca
     if check is not None:
         faults += _echo_faults(record, check)
     elif record.script.expects_echo:
-        faults.append(f"an echo in {record.play_format} of {record.format} cannot be checked")
+        faults.append(
+            f"an echo in {record.play_format} of {record.dialect.format} cannot be checked"
+        )
     return CallReport(
         call=number,
-        provider=record.provider,
+        provider=record.dialect.name,
         frames_sent=len(record.sent_at),
-        frames_heard=len(heard) // record.play_chunk_bytes,
+        frames_heard=len(heard) // record.play_frame_bytes,
         frames_lost=check.lost if check else None,
         frames_repeated=check.repeated if check else None,
         frames_out_of_order=check.out_of_order if check else None,

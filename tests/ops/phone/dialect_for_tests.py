@@ -1,0 +1,61 @@
+"""A dialect unlike Twilio's: it rings, audio is binary both ways, there are keys but no marks."""
+
+from __future__ import annotations
+
+import json
+
+from common.audio import AudioFormat
+from ops.phone.dialect import (
+    Answer,
+    AudioToPlay,
+    Clear,
+    Dialect,
+    Fault,
+    HangUp,
+    Received,
+    WsMessage,
+)
+
+__all__ = ["RINGING", "RingingManners"]
+
+
+class RingingManners:
+    def __init__(self) -> None:
+        self._is_answered = False
+
+    def open(self) -> list[WsMessage]:
+        return [json.dumps({"event": "incoming_call"})]
+
+    def media(self, payload: bytes) -> list[WsMessage]:
+        return [payload]
+
+    def dtmf(self, digit: str) -> list[WsMessage]:
+        return [json.dumps({"event": "dtmf", "digit": digit})]
+
+    def mark_echo(self, name: str, *, is_cleared: bool) -> list[WsMessage]:
+        return []
+
+    def stop(self) -> list[WsMessage]:
+        return [json.dumps({"event": "hangup"}), json.dumps({"event": "cdr"})]
+
+    def receive(self, message: WsMessage) -> Received:
+        if isinstance(message, bytes):
+            return AudioToPlay(message) if self._is_answered else Fault("audio before the answer")
+        answers: dict[str, Received] = {
+            "answer": Answer(),
+            "interrupt": Clear(),
+            "hangup": HangUp(),
+        }
+        received = answers[json.loads(message)["event"]]
+        self._is_answered |= isinstance(received, Answer)
+        return received
+
+
+RINGING = Dialect(
+    "ringing",
+    format=AudioFormat.pcm(8000),
+    open_call=RingingManners,
+    chunk_ms=40,
+    has_dtmf=True,
+    rings=True,
+)

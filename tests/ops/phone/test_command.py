@@ -1,0 +1,296 @@
+"""`trunkline call` as it is used: arguments in, text and exit code out, real sockets between."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ops.phone import command
+from ops.phone import line as line_module
+from ops.phone.dialects import known_dialects
+from tests.ops.phone.echo_edge import Conversation, serving
+
+ROOT = Path(__file__).parents[3]
+SPEECH = ROOT / "tests" / "fixtures" / "speech.wav"
+PROGRAM = """
+import argparse, sys
+from ops.phone import command
+parser = argparse.ArgumentParser()
+command.add_arguments(parser)
+sys.exit(command.run(parser.parse_args()))
+"""
+
+
+@pytest.fixture(autouse=True)
+def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(line_module, "QUIET_S", 0.15)
+    monkeypatch.setattr(line_module, "LINGER_S", 0.5)
+
+
+def call(*arguments: str) -> int:
+    parser = argparse.ArgumentParser(prog="trunkline call")
+    command.add_arguments(parser)
+    return command.run(parser.parse_args(arguments))
+
+
+class Output:
+    """What the command printed."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def report(self) -> dict[str, Any]:
+        captured = self._capsys.readouterr()
+        assert captured.err == ""
+        report: dict[str, Any] = json.loads(captured.out)
+        return report
+
+    def table(self) -> list[str]:
+        return self._capsys.readouterr().out.splitlines()
+
+    def failure(self) -> str:
+        """The one line that says why nothing was done."""
+        captured = self._capsys.readouterr()
+        assert captured.out == ""
+        assert captured.err.count("\n") == 1
+        assert captured.err.startswith("trunkline call: ")
+        return captured.err.removeprefix("trunkline call: ").rstrip("\n")
+
+
+@pytest.fixture
+def output(capsys: pytest.CaptureFixture[str]) -> Output:
+    return Output(capsys)
+
+
+def test_call_reports_an_echo(output: Output) -> None:
+    with serving() as edge:
+        assert call("twilio", "--url", edge.url, "--seconds", "0.3", "--expect", "echo") == 0
+    lines = output.table()
+    assert lines[1].split()[:5] == ["twilio", "1", "15", "15", "0"]
+    assert lines[2] == "twilio 1: marks echo-10 played"
+    assert edge.close_codes == [1000]
+
+
+def test_recording_holds_what_was_heard_byte_for_byte(tmp_path: Path, output: Output) -> None:
+    heard, again = tmp_path / "heard.wav", tmp_path / "again.wav"
+    with serving() as edge:
+        shared = ["twilio", "--url", edge.url, "--expect", "echo", "--seconds", "0.5"]
+        assert call(*shared, "--play", str(SPEECH), "--record", str(heard)) == 0
+        assert call(*shared, "--play", str(heard), "--record", str(again)) == 0
+    assert heard.stat().st_size > 4000
+    assert heard.read_bytes() == again.read_bytes()
+
+
+def test_several_calls_of_several_providers(tmp_path: Path, output: Output) -> None:
+    with serving() as edge:
+        arguments = ["--url", edge.url, "--seconds", "0.2", "--calls", "2", "--json"]
+        recording = ["--record", str(tmp_path / "heard.wav")]
+        assert call("twilio,mesmer", *arguments, *recording) == 0
+    report = output.report()
+    assert [each["provider"] for each in report["calls"]] == ["twilio"] * 2 + ["mesmer"] * 2
+    assert [each["call"] for each in report["calls"]] == [1, 2, 3, 4]
+    assert report["total"]["frames_heard"] == 40
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "heard-mesmer-1.wav",
+        "heard-mesmer-2.wav",
+        "heard-twilio-1.wav",
+        "heard-twilio-2.wav",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("provider", "calls", "names"),
+    [
+        ("mesmer", "1", ["heard.wav"]),
+        ("mesmer", "2", ["heard-1.wav", "heard-2.wav"]),
+        ("mesmer,twilio", "1", ["heard-mesmer.wav", "heard-twilio.wav"]),
+    ],
+)
+def test_names_of_recordings(
+    tmp_path: Path, output: Output, provider: str, calls: str, names: list[str]
+) -> None:
+    with serving() as edge:
+        recording = ["--record", str(tmp_path / "heard.wav")]
+        shared = ["--url", edge.url, "--seconds", "0.02", "--calls", calls]
+        assert call(provider, *shared, *recording) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+
+
+def test_all_is_one_call_of_each_known_provider(
+    output: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The echo server understands Twilio's kin only.
+    kin = {name: known_dialects()[name] for name in ("mesmer", "twilio")}
+    monkeypatch.setattr(command, "known_dialects", lambda: kin)
+    with serving() as edge:
+        keys = ["--dtmf", "5"]  # pressed where there are keys
+        assert call("all", "--url", edge.url, "--seconds", "0.02", "--json", *keys) == 0
+    assert [each["provider"] for each in output.report()["calls"]] == list(kin)
+    assert sum(len(each.said("dtmf")) for each in edge.conversations) == 1
+
+
+def test_keys_are_pressed(output: Output) -> None:
+    with serving() as edge:
+        assert call("twilio", "--url", edge.url, "--seconds", "0.02", "--dtmf", "1a#") == 0
+        digits = [each["dtmf"]["digit"] for each in edge.conversations[0].said("dtmf")]
+    assert digits == ["1", "A", "#"]
+
+
+class _Deaf(Conversation):
+    async def on_frame(self, number: int, payload: str) -> None:
+        pass
+
+
+def test_far_end_that_is_no_echo_behaves_unless_an_echo_is_expected(output: Output) -> None:
+    with serving(_Deaf) as edge:
+        shared = ["twilio", "--url", edge.url, "--seconds", "0.1", "--json"]
+        assert call(*shared) == 0
+        report = output.report()
+        assert report["calls"][0]["frames_lost"] is None
+        assert call(*shared, "--expect", "echo") == 1
+        report = output.report()
+        assert report["total"]["frames_lost"] == 5
+        assert report["total"]["behaved"] is False
+
+
+class _DropsOne(Conversation):
+    async def play(self, payload: str) -> None:
+        if self.frames != 2:
+            await super().play(payload)
+
+
+def test_misbehaviour_is_named_and_the_exit_code_tells(output: Output) -> None:
+    with serving(_DropsOne) as edge:
+        assert call("mesmer", "--url", edge.url, "--seconds", "0.2") == 1
+    lines = output.table()
+    assert lines[1].endswith("completed, did not behave")
+    assert lines[-1] == "mesmer 1: 1 frame lost"
+
+
+@pytest.fixture(scope="module")
+def free_port() -> int:
+    """Nobody listens there (any more)."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def test_nobody_listens(output: Output, free_port: int) -> None:
+    url = f"ws://127.0.0.1:{free_port}/media/twilio"
+    assert call("twilio", "--url", url, "--calls", "3") == 1
+    assert output.failure() == (
+        f"nothing answers at {url}: connection refused; is 'trunkline up' running?"
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "meaning"),
+    [
+        (404, "it serves no provider at this path"),
+        (503, "it takes no new calls now"),
+        (401, "it wants authentication"),
+        (200, "not a WebSocket"),
+        (418, "not a WebSocket"),
+    ],
+)
+def test_http_answer_instead_of_an_upgrade(output: Output, status: int, meaning: str) -> None:
+    with serving() as edge:
+        url = f"ws://127.0.0.1:{edge.port}/status/{status}"
+        assert call("twilio", "--url", url) == 1
+    assert output.failure() == f"{url} answers HTTP {status}: {meaning}"
+
+
+def test_unknown_host(output: Output) -> None:
+    assert call("twilio", "--url", "ws://no-such-host.invalid/") == 1
+    assert "the host name 'no-such-host.invalid' is not known" in output.failure()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nobody"], "unknown provider 'nobody'; known are"),
+        (["twilio,"], "unknown provider ''"),
+        (["twilio,twilio"], "names a provider twice"),
+        (["twilio", "--calls", "0"], "--calls must be at least 1, not 0"),
+        (["twilio", "--seconds", "0"], "--seconds must be more than 0, not 0"),
+        (["twilio", "--seconds", "-1"], "not -1"),
+        (["twilio", "--seconds", "nan"], "not nan"),
+        (["twilio", "--seconds", "inf"], "not inf"),
+        (["twilio", "--dtmf", "12x"], "'X' is no key"),
+        (["mesmer", "--dtmf", "1"], "mesmer has no way to tell which key was pressed"),
+        (["twilio,mesmer", "--dtmf", "1"], "mesmer has no way"),
+        (["twilio", "--url", "http://127.0.0.1/"], "is no WebSocket URL"),
+        (["twilio", "--url", "ws://"], "is no WebSocket URL"),
+        (["twilio", "--url", "ws://host:port/"], "is no WebSocket URL"),
+        (["twilio", "--url", "ws://[::1/"], "is no WebSocket URL"),
+        (["twilio", "--play", "/nowhere/in.wav"], "/nowhere/in.wav: no such file"),
+        (["twilio", "--play", __file__], "not a WAV file"),
+        (["twilio", "--record", "/nowhere/heard.wav"], "cannot be written: no such file or dir"),
+        (["twilio", "--record", "/"], "is a directory"),
+        (["twilio", "--record", str(ROOT)], "cannot be written: is a directory"),
+        (["twilio", "--record", f"{__file__}/heard.wav"], "cannot be written: not a directory"),
+    ],
+    ids=" ".join,
+)
+def test_faulty_arguments_are_one_line_before_anything_is_dialed(
+    output: Output, arguments: list[str], words: str
+) -> None:
+    assert call(*arguments) == 1
+    assert words in output.failure()
+
+
+def test_checking_a_recording_leaves_no_trace(
+    tmp_path: Path, output: Output, free_port: int
+) -> None:
+    old, new = tmp_path / "old.wav", tmp_path / "new.wav"
+    old.write_bytes(b"kept")
+    for path in (old, new):
+        url = f"ws://127.0.0.1:{free_port}/"
+        assert call("twilio", "--url", url, "--record", str(path)) == 1
+    assert old.read_bytes() == b"kept"
+    assert not new.exists()
+
+
+def test_help_tells_how_recordings_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exited:
+        call("--help")
+    assert exited.value.code == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "HEARD-<provider>-1.WAV" in text
+    assert "mesmer, twilio" in text
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interruption_hangs_up_and_still_reports(number: signal.Signals, code: int) -> None:
+    with serving() as edge:
+        process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, "twilio", "--url", edge.url, "--calls", "2", "--json"],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            edge.wait_until(lambda: sum(each.frames > 10 for each in edge.conversations) == 2)
+            process.send_signal(number)
+            out, err = process.communicate(timeout=10)
+        finally:
+            process.kill()
+        assert process.returncode == code
+        assert err == ""
+        assert edge.close_codes == [1000, 1000]
+        assert [len(each.said("stop")) for each in edge.conversations] == [1, 1]
+    report = json.loads(out)
+    assert [each["ending"] for each in report["calls"]] == ["interrupted", "interrupted"]
+    assert 0 < report["total"]["frames_sent"] < 500

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ops.phone.echo_check import EchoCheck, check_echo
+
+SIZE = 160
+DELAY_S = 0.010
+
+Timed = tuple[bytes, float]
+
+
+def frame(number: int) -> bytes:
+    return random.Random(number).randbytes(SIZE)
+
+
+UNIQUE = [frame(number) for number in range(200)]
+SILENCE = b"\xff" * SIZE
+#: As speech is: words, and the same silence between them.
+SPEECH = [SILENCE if number % 40 >= 25 else payload for number, payload in enumerate(UNIQUE)]
+
+
+def sent_at(number: int) -> float:
+    return number * 0.02
+
+
+def echo_of(sent: list[bytes]) -> list[Timed]:
+    return [(payload, sent_at(number) + DELAY_S) for number, payload in enumerate(sent)]
+
+
+def check(sent: list[bytes], back: list[Timed]) -> EchoCheck:
+    received, arrivals = b"", []
+    for payload, at in back:
+        received += payload
+        arrivals.append((len(received), at))
+    return check_echo(sent, [sent_at(number) for number in range(len(sent))], received, arrivals)
+
+
+def counts(result: EchoCheck) -> dict[str, int]:
+    names = ("lost", "repeated", "out_of_order", "unknown")
+    return {name: getattr(result, name) for name in names if getattr(result, name)}
+
+
+BOTH = pytest.mark.parametrize("sent", [UNIQUE, SPEECH], ids=["unique", "speech"])
+
+
+@BOTH
+def test_perfect_echo(sent: list[bytes]) -> None:
+    result = check(sent, echo_of(sent))
+    assert counts(result) == {}
+    assert result.in_step == len(sent)
+    assert result.round_trips_ms == pytest.approx([10] * len(sent))
+    assert result.is_echo
+
+
+@BOTH
+def test_nothing_back_is_all_lost(sent: list[bytes]) -> None:
+    result = check(sent, [])
+    assert counts(result) == {"lost": len(sent)}
+    assert not result.is_echo
+
+
+def test_nothing_sent_is_nothing_lost() -> None:
+    assert counts(check([], [])) == {}
+
+
+@BOTH
+@pytest.mark.parametrize("at", [0, 10, 30, 199])
+def test_one_lost(sent: list[bytes], at: int) -> None:
+    back = echo_of(sent)
+    del back[at]
+    assert counts(check(sent, back)) == {"lost": 1}
+
+
+@BOTH
+@pytest.mark.parametrize("at", [0, 10, 30, 199])
+def test_one_repeated(sent: list[bytes], at: int) -> None:
+    back = echo_of(sent)
+    back.insert(at, back[at])
+    assert counts(check(sent, back)) == {"repeated": 1}
+
+
+@BOTH
+@pytest.mark.parametrize("at", [0, 10, 198])
+def test_two_swapped(sent: list[bytes], at: int) -> None:
+    back = echo_of(sent)
+    first, second = back[at], back[at + 1]
+    back[at : at + 2] = [(second[0], second[1]), (first[0], second[1])]
+    different = sent[at] != sent[at + 1]
+    assert counts(check(sent, back)) == ({"out_of_order": 1} if different else {})
+
+
+@BOTH
+def test_burst_lost(sent: list[bytes]) -> None:
+    back = echo_of(sent)
+    assert counts(check(sent, back[:45] + back[120:])) == {"lost": 75}
+
+
+def test_looped_speech_that_loses_a_second() -> None:
+    sent = SPEECH * 5
+    back = echo_of(sent)
+    assert counts(check(sent, back[:330] + back[380:])) == {"lost": 50}
+
+
+def test_stall_that_is_made_up_for_loses_nothing_but_time() -> None:
+    back = [(payload, max(at, 3.0)) for payload, at in echo_of(UNIQUE)]
+    result = check(UNIQUE, back)
+    assert counts(result) == {}
+    assert max(result.round_trips_ms) == pytest.approx(3000)
+
+
+def test_greeting_before_the_echo_is_unknown_and_it_is_still_an_echo() -> None:
+    greeting = [(frame(1000 + number), 0.0) for number in range(50)]
+    result = check(UNIQUE, greeting + echo_of(UNIQUE))
+    assert counts(result) == {"unknown": 50}
+    assert result.is_echo
+
+
+def test_damaged_frame_is_lost_and_something_else_is_heard() -> None:
+    back = echo_of(UNIQUE)
+    back[20] = (b"\x00" + back[20][0][1:], back[20][1])
+    assert counts(check(UNIQUE, back)) == {"lost": 1, "unknown": 1}
+
+
+def test_other_speech_is_no_echo() -> None:
+    result = check(UNIQUE, [(frame(5000 + number), 1.0) for number in range(200)])
+    assert counts(result) == {"lost": 200, "unknown": 200}
+    assert not result.is_echo
+
+
+def test_shuffled_frames_are_no_echo() -> None:
+    back = echo_of(UNIQUE)
+    random.Random(1).shuffle(back)
+    assert not check(UNIQUE, [(payload, 100.0) for payload, _ in back]).is_echo
+
+
+@pytest.mark.parametrize("size", [1, 80, 100, 320, 1600, 7777])
+def test_any_slicing_is_an_echo(size: int) -> None:
+    stream = b"".join(UNIQUE)
+    back = [(stream[at : at + size], at / 8000 + 1.0) for at in range(0, len(stream), size)]
+    assert counts(check(UNIQUE, back)) == {}
+
+
+def test_lost_slice_costs_only_the_frames_it_touched() -> None:
+    stream = b"".join(UNIQUE)
+    back = [(stream[at : at + 100], at / 8000 + 1.0) for at in range(0, len(stream), 100)]
+    del back[77]
+    assert check(UNIQUE, back).lost == 2
+
+
+def test_frame_cannot_come_back_before_it_was_sent() -> None:
+    result = check(UNIQUE, [(payload, 0.0) for payload in UNIQUE])
+    assert result.in_step == 1  # the first was sent at 0.0
+    assert result.lost == 199
+
+
+def test_round_trip_ends_with_the_last_byte_of_the_frame() -> None:
+    sent = UNIQUE[:1]
+    result = check(sent, [(sent[0][:100], 0.010), (sent[0][100:], 0.030)])
+    assert result.round_trips_ms == pytest.approx([30])
+
+
+FEW = st.lists(st.sampled_from([frame(n) for n in range(4)]), max_size=25)
+
+
+@given(FEW, FEW)
+def test_every_frame_counts_once(sent: list[bytes], back: list[bytes]) -> None:
+    result = check(sent, [(payload, 100.0) for payload in back])
+    assert result.in_step + result.out_of_order + result.lost == len(sent)
+    assert sum(result[:3]) + result.unknown == len(back) or not sent
+    assert len(result.round_trips_ms) == result.in_step + result.out_of_order
+
+
+@given(FEW, st.sets(st.integers(0, 24)))
+def test_only_losses_are_only_losses(sent: list[bytes], dropped: set[int]) -> None:
+    back = [payload for number, payload in enumerate(sent) if number not in dropped]
+    result = check(sent, [(payload, 100.0) for payload in back])
+    assert counts(result) == ({"lost": len(sent) - len(back)} if len(back) < len(sent) else {})

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+import pytest
+
+from ops.phone.line import CallRecord, Ending
+from ops.phone.report import MAX_FAULTS, CallReport, RoundTrip, report_on
+from tests.ops.phone.records import FRAMES, echoed_call, silent_call
+
+
+def report_of(record: CallRecord) -> CallReport:
+    return report_on([record]).calls[0]
+
+
+def test_perfect_echo_behaved() -> None:
+    report = report_of(echoed_call(expects_echo=True))
+    assert report.behaved
+    assert report.faults == []
+    assert (report.frames_sent, report.frames_heard) == (50, 50)
+    assert (report.frames_lost, report.frames_repeated, report.frames_out_of_order) == (0, 0, 0)
+    assert report.round_trip_ms == RoundTrip(p50=10, p95=10, p99=10, max=10)
+    assert report.heard_bytes == 8000
+    assert report.sent_sha256 == report.heard_sha256
+    assert report.sent_sha256 == hashlib.sha256(b"".join(FRAMES)).hexdigest()
+
+
+@pytest.mark.parametrize("expects_echo", [True, False])
+@pytest.mark.parametrize(
+    ("frames", "fault"),
+    [
+        (FRAMES[:9] + FRAMES[10:], "1 frame lost"),
+        (FRAMES[:40], "10 frames lost"),
+        (FRAMES[:10] + FRAMES[9:], "1 frame repeated"),
+        ([*FRAMES[:9], FRAMES[10], FRAMES[9], *FRAMES[11:]], "1 frame out of order"),
+    ],
+)
+def test_bad_echo_did_not_behave(frames: list[bytes], fault: str, *, expects_echo: bool) -> None:
+    record = echoed_call(frames, expects_echo=expects_echo)
+    # Whatever the order, all of it has been sent before it comes.
+    record.arrivals = [(end, at + 1) for end, at in record.arrivals]
+    report = report_of(record)
+    assert report.faults == [fault]
+    assert not report.behaved
+
+
+def test_silence_is_no_echo_unless_one_is_expected() -> None:
+    report = report_of(silent_call())
+    assert report.behaved
+    assert report.frames_lost is None
+    assert report.round_trip_ms is None
+    report = report_of(silent_call(expects_echo=True))
+    assert report.faults == ["50 frames lost"]
+
+
+def test_speech_of_its_own_is_no_echo() -> None:
+    report = report_of(echoed_call([bytes([n]) * 160 for n in range(50)]))
+    assert report.behaved
+    assert report.frames_lost is None
+    assert report.frames_heard == 50
+
+
+def test_echo_with_a_greeting_behaves_unless_a_pure_echo_is_expected() -> None:
+    greeting = [b"\x55" * 160] * 5
+    record = echoed_call(greeting + FRAMES)
+    record.arrivals = [(end, at + 1) for end, at in record.arrivals]
+    assert report_of(record).behaved
+    assert report_of(record).frames_unknown == 5
+    strict = echoed_call(greeting + FRAMES, expects_echo=True)
+    strict.arrivals = record.arrivals
+    assert report_of(strict).faults == ["5 frames never sent but heard"]
+
+
+def test_agent_may_clear_and_hang_up_in_the_middle_of_its_echo() -> None:
+    cleared = echoed_call(FRAMES[:40])
+    cleared.clears = 1
+    assert report_of(cleared).behaved
+    left = echoed_call(FRAMES[:40])
+    left.ending = Ending.HUNG_UP
+    assert report_of(left).behaved
+    assert report_of(left).frames_lost == 10
+
+
+def test_marks_are_listed_with_their_ends() -> None:
+    record = echoed_call()
+    record.playout.mark("first", now=1.0)
+    record.playout.play(FRAMES[0] * 500, now=1.0)
+    record.playout.mark("second", now=1.0)
+    record.playout.take_ended_marks(now=2.0)
+    record.playout.clear(now=2.0)
+    record.playout.play(FRAMES[0] * 500, now=2.0)
+    record.playout.mark("third", now=2.0)
+    report = report_of(record)
+    assert report.marks == ["first", "second", "third"]
+    assert report.mark_ends == ["played", "cleared", "pending"]
+    assert (report.marks_received, report.marks_echoed) == (3, 2)
+
+
+def test_mark_that_comes_twice_from_an_echo_is_a_fault() -> None:
+    record = echoed_call()
+    for _ in range(2):
+        record.playout.mark("twin", now=2.0)
+    assert report_of(record).faults == ["mark 'twin' came more than once"]
+
+
+def test_protocol_faults_are_counted_not_repeated() -> None:
+    record = silent_call()
+    record.faults["bad"] = 50
+    record.faults["worse"] = 1
+    assert report_of(record).faults == ["bad (50 times)", "worse"]
+
+
+def test_faults_are_capped() -> None:
+    record = silent_call()
+    record.faults.update(f"fault {number}" for number in range(MAX_FAULTS + 5))
+    faults = report_of(record).faults
+    assert len(faults) == MAX_FAULTS + 1
+    assert faults[-1] == "and 5 other faults"
+
+
+def test_gaps_are_reported_but_are_no_fault() -> None:
+    record = silent_call()
+    record.playout.play(FRAMES[0], now=1.0)
+    record.playout.play(FRAMES[1], now=1.1)
+    report = report_of(record)
+    assert report.gaps == 1
+    assert report.gap_longest_ms == pytest.approx(80)
+    assert report.behaved
+
+
+def test_total_sums_what_is_known() -> None:
+    total = report_on([echoed_call(), silent_call(), echoed_call(FRAMES[:40])]).total
+    assert (total.calls, total.calls_behaved, total.behaved) == (3, 2, False)
+    assert (total.frames_sent, total.frames_heard, total.frames_lost) == (150, 90, 10)
+    assert total.round_trip_ms is not None
+
+
+def test_total_of_no_echo_at_all_is_unknown() -> None:
+    total = report_on([silent_call()]).total
+    assert total.frames_lost is None
+    assert total.round_trip_ms is None
+
+
+def test_percentiles_are_values_that_occurred() -> None:
+    record = echoed_call()
+    record.arrivals = [
+        (end, record.sent_at[number] + (number + 1) / 1000)
+        for number, (end, _) in enumerate(record.arrivals)
+    ]
+    assert report_of(record).round_trip_ms == RoundTrip(p50=25, p95=48, p99=50, max=50)
+
+
+def test_json_keys_carry_their_units() -> None:
+    document = msgspec.json.decode(msgspec.json.encode(report_on([echoed_call()])))
+    assert set(document) == {"calls", "total"}
+    keys = (
+        "frames_sent frames_heard frames_lost frames_repeated frames_out_of_order round_trip_ms "
+        "gaps gap_longest_ms marks_received marks_echoed close_code faults heard_bytes "
+        "sent_sha256 heard_sha256 behaved marks provider"
+    )
+    assert set(keys.split()) <= set(document["calls"][0])
+    assert set(document["total"]["round_trip_ms"]) == {"p50", "p95", "p99", "max"}
