@@ -61,7 +61,7 @@ class Link:
                 return await self._exchange(requests)
         except (RedisError, OSError, TimeoutError) as error:
             await self._connection.disconnect(nowait=True)
-            raise LinkError(f"Redis does not answer: {error or 'time-out'}") from None
+            raise LinkError(f"Redis does not answer: {str(error) or 'time-out'}") from None
 
     async def close(self) -> None:
         await self._connection.disconnect(nowait=True)
@@ -108,7 +108,6 @@ _PASSING = (
     "NOREPLICAS",
     "MASTERDOWN",
     "TRYAGAIN",
-    "BUSY ",
 )
 
 

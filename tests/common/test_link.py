@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+
+from common import bus
+from common.errors import LinkError, ReplyError, UsageError
+from common.keys import lanes
+from common.link import Link
+from tests.chaos_proxy import ChaosProxy
+
+KEYS = lanes("link", 1)[0].keys("c1")
+ANNOUNCE = bus.announce(KEYS, "edge", b"first")
+
+
+@pytest.fixture
+async def link(redis_url: str) -> AsyncIterator[Link]:
+    link = Link(redis_url, timeout_s=2.0)
+    yield link
+    await link.close()
+
+
+@pytest.fixture
+async def proxy(redis_url: str) -> AsyncIterator[ChaosProxy]:
+    async with ChaosProxy.in_front_of(redis_url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def hasty(proxy: ChaosProxy) -> AsyncIterator[Link]:
+    """A link that has connected through the proxy and waits 50 ms only."""
+    link = Link(proxy.url, timeout_s=2.0)
+    await link.execute([(b"PING",)])
+    link._timeout_s = 0.05
+    yield link
+    await link.close()
+
+
+async def test_replies_come_in_the_order_of_the_requests(link: Link) -> None:
+    requests = [(b"ECHO", b"%d" % n) for n in range(1000)]
+    assert await link.execute(requests) == [b"%d" % n for n in range(1000)]
+
+
+async def test_request_may_hold_text_and_numbers(link: Link) -> None:
+    assert await link.execute([("SET", "k", 7), (b"GET", b"k")]) == [b"OK", b"7"]
+
+
+async def test_error_reply_is_a_value_among_the_others(link: Link) -> None:
+    before, error, after = await link.execute([(b"ECHO", b"1"), (b"NOPE",), (b"ECHO", b"2")])
+    assert (before, after) == (b"1", b"2")
+    assert isinstance(error, ReplyError)
+    assert "unknown command" in str(error)
+    assert await link.execute([(b"ECHO", b"3")]) == [b"3"]
+
+
+async def test_empty_batch_is_answered_at_once(link: Link) -> None:
+    assert await link.execute([]) == []
+
+
+async def test_scripts_are_there_after_connecting(link: Link) -> None:
+    assert await link.execute([ANNOUNCE]) == [b"ANNOUNCED"]
+
+
+async def test_flushed_scripts_are_loaded_again(link: Link, redis: Redis) -> None:
+    await link.execute([(b"PING",)])
+    await redis.script_flush()
+    assert await link.execute([(b"ECHO", b"1"), ANNOUNCE, (b"ECHO", b"2")]) == [
+        b"1",
+        b"ANNOUNCED",
+        b"2",
+    ]
+
+
+async def test_request_that_relied_on_a_lost_script_is_carried_out_too(
+    link: Link, redis: Redis
+) -> None:
+    await link.execute([(b"PING",)])
+    await redis.script_flush()
+    replies = await link.execute([ANNOUNCE, bus.append_event(KEYS, 2, b"second")])
+    assert replies == [b"ANNOUNCED", b"2-0"]
+
+
+async def test_server_that_never_answers_is_a_link_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        link = Link(f"redis://127.0.0.1:{silent.getsockname()[1]}", timeout_s=0.05)
+        with pytest.raises(LinkError, match="does not answer: time-out"):
+            await link.execute([(b"PING",)])
+
+
+async def test_server_that_is_not_there_is_a_link_error() -> None:
+    with pytest.raises(LinkError):
+        await Link("unix:///nowhere/redis.sock", timeout_s=1.0).execute([(b"PING",)])
+
+
+async def test_server_that_is_no_redis_is_a_link_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        link = Link(f"redis://127.0.0.1:{stranger.getsockname()[1]}", timeout_s=1.0)
+        asked = asyncio.create_task(link.execute([(b"PING",)]))
+        connection, _ = await asyncio.to_thread(stranger.accept)
+        with connection:
+            connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            with pytest.raises(LinkError):
+                await asked
+
+
+async def test_late_reply_never_answers_a_later_request(proxy: ChaosProxy, hasty: Link) -> None:
+    proxy.stall()
+    with pytest.raises(LinkError):
+        await hasty.execute([(b"ECHO", b"late")])
+    proxy.resume()
+    assert await hasty.execute([(b"ECHO", b"later")]) == [b"later"]
+
+
+async def test_broken_connection_is_a_link_error_once(proxy: ChaosProxy, hasty: Link) -> None:
+    proxy.cut()
+    with pytest.raises(LinkError):
+        await hasty.execute([(b"PING",)])
+    assert await hasty.execute([(b"PING",)]) == [b"PONG"]
+
+
+async def test_request_that_redis_holds_back_gets_more_time(hasty: Link) -> None:
+    blocking = (b"XREAD", b"BLOCK", 100, b"STREAMS", b"s", b"0")
+    assert await hasty.execute([blocking], block_s=1.0) == [None]
+
+
+@pytest.mark.parametrize("steps", range(25))
+async def test_cancelled_at_any_step_it_serves_the_next_request(redis_url: str, steps: int) -> None:
+    link = Link(redis_url, timeout_s=2.0)
+    asked = asyncio.create_task(link.execute([(b"ECHO", b"1"), (b"ECHO", b"2")]))
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    asked.cancel()
+    await asyncio.wait([asked])
+    assert await link.execute([(b"ECHO", b"next")]) == [b"next"]
+    await link.close()
+
+
+async def test_cancelled_in_a_blocking_read_it_serves_the_next_request(link: Link) -> None:
+    await link.execute([(b"PING",)])
+    blocking = (b"XREAD", b"BLOCK", 0, b"STREAMS", b"s", b"0")
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(link.execute([blocking], block_s=60), 0.02)
+    assert await link.execute([(b"ECHO", b"next")]) == [b"next"]
+
+
+async def test_server_that_cannot_write_now_counts_as_no_answer(redis_url: str) -> None:
+    link = Link(redis_url, timeout_s=2.0)
+    limit = (b"CONFIG", b"SET", b"maxmemory")
+    try:
+        await link.execute([(*limit, 1)])
+        with pytest.raises(LinkError, match="maxmemory"):
+            await link.execute([(b"PING",), (b"SET", b"k", b"v"), (b"PING",)])
+    finally:
+        await link.execute([(*limit, 0)])
+    assert await link.execute([(b"SET", b"k", b"v")]) == [b"OK"]
+    await link.close()
+
+
+async def test_server_that_cannot_run_a_script_now_counts_as_no_answer(redis_url: str) -> None:
+    link = Link(redis_url, timeout_s=2.0)
+    limit = (b"CONFIG", b"SET", b"maxmemory")
+    try:
+        await link.execute([(*limit, 1)])
+        with pytest.raises(LinkError, match="maxmemory"):
+            await link.execute([ANNOUNCE])
+    finally:
+        await link.execute([(*limit, 0)])
+    assert await link.execute([ANNOUNCE]) == [b"ANNOUNCED"]
+    await link.close()
+
+
+async def test_url_that_redis_py_does_not_know_is_the_users_fault() -> None:
+    with pytest.raises(UsageError, match="REDIS_URL"):
+        Link("http://localhost", timeout_s=1.0)
