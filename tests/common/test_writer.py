@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from common import bus
+from common.errors import ReplyError
+from common.keys import lanes
+from common.link import Link
+from common.process import background
+from common.writer import Writer
+from tests.chaos_proxy import ChaosProxy
+from tests.waiting import until
+
+KEYS = lanes("writer", 1)[0].keys("c1")
+
+
+class Publisher:
+    """The edge's way of writing: numbered events of one call, replies kept in order."""
+
+    def __init__(self, writer: Writer) -> None:
+        self.writer = writer
+        self.replies: list[Any] = []
+        self._sequence = 1
+        writer.submit(bus.announce(KEYS, "edge", b"1"), self.replies.append)
+
+    def publish(self, count: int = 1) -> None:
+        for _ in range(count):
+            self._sequence += 1
+            event = b"%d" % self._sequence
+            self.writer.submit(bus.append_event(KEYS, self._sequence, event), self.replies.append)
+
+    async def flushed(self) -> None:
+        await asyncio.wait_for(self.writer.flushed(), 10)
+
+
+@pytest.fixture
+async def proxy(redis_url: str) -> AsyncIterator[ChaosProxy]:
+    async with ChaosProxy.in_front_of(redis_url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def writer(proxy: ChaosProxy) -> AsyncIterator[Writer]:
+    link = Link(proxy.url, timeout_s=0.2)
+    writer = Writer(link, tick_s=0.001)
+    async with background(writer.run()):
+        await writer.flushed()
+        yield writer
+    await link.close()
+
+
+@pytest.fixture
+async def publisher(writer: Writer) -> Publisher:
+    publisher = Publisher(writer)
+    await publisher.flushed()
+    return publisher
+
+
+async def stored(redis: Redis) -> list[int]:
+    entries: Any = await redis.xrange(KEYS.events)
+    assert all(entry_id == fields[b"e"] + b"-0" for entry_id, fields in entries)
+    return [int(fields[b"e"]) for _, fields in entries]
+
+
+async def test_requests_are_written_in_order(publisher: Publisher, redis: Redis) -> None:
+    publisher.publish(2000)  # more than one batch
+    await publisher.flushed()
+    assert await stored(redis) == list(range(1, 2002))
+    assert publisher.replies == [b"ANNOUNCED", *(b"%d-0" % n for n in range(2, 2002))]
+
+
+async def test_entries_are_stored_once_when_a_reply_is_lost(
+    publisher: Publisher, proxy: ChaosProxy, redis: Redis
+) -> None:
+    lost = proxy.drop_next_reply(to=b"XADD")
+    publisher.publish(100)
+    await publisher.flushed()
+    assert lost.is_set()
+    assert await stored(redis) == list(range(1, 102))
+    assert all(bus.is_already_stored(reply) for reply in publisher.replies[1:])
+
+
+async def test_call_is_announced_once_when_the_reply_is_lost(
+    writer: Writer, proxy: ChaosProxy, redis: Redis
+) -> None:
+    lost = proxy.drop_next_reply(to=b"EVALSHA")
+    publisher = Publisher(writer)
+    await publisher.flushed()
+    assert lost.is_set()
+    assert publisher.replies == [b"ALREADY"]
+    assert await redis.xlen(KEYS.calls) == 1
+
+
+async def test_entries_are_stored_once_however_often_the_connection_breaks(
+    publisher: Publisher, proxy: ChaosProxy, redis: Redis
+) -> None:
+    for _ in range(5):
+        lost = proxy.drop_next_reply(to=b"XADD")
+        publisher.publish(50)
+        await asyncio.wait_for(lost.wait(), 5)
+        publisher.publish(50)
+        proxy.cut()
+    await publisher.flushed()
+    assert await stored(redis) == list(range(1, 502))
+
+
+async def test_what_comes_in_an_outage_is_written_after_it(
+    publisher: Publisher, proxy: ChaosProxy, redis: Redis
+) -> None:
+    await proxy.go_away()
+    publisher.publish(10)
+    await until(lambda: not publisher.writer.is_answering)
+    publisher.publish(10)
+    await proxy.come_back()
+    await publisher.flushed()
+    assert await stored(redis) == list(range(1, 22))
+    assert publisher.writer.is_answering
+
+
+async def test_server_that_hangs_is_cut_off(publisher: Publisher, proxy: ChaosProxy) -> None:
+    assert not publisher.writer.is_cut_off(0.0)
+    proxy.stall()
+    publisher.publish()
+    await until(lambda: publisher.writer.is_cut_off(0.05))
+    assert not publisher.writer.is_cut_off(60)
+    proxy.resume()
+    await publisher.flushed()
+    assert not publisher.writer.is_cut_off(0.0)
+
+
+async def test_idle_writer_notices_that_redis_is_away(writer: Writer, proxy: ChaosProxy) -> None:
+    assert writer.is_answering
+    await proxy.go_away()
+    await until(lambda: not writer.is_answering)
+    await proxy.come_back()
+    await until(lambda: writer.is_answering)
+
+
+async def test_writer_does_not_answer_before_redis_has(redis_url: str) -> None:
+    assert not Writer(Link(redis_url, timeout_s=1), tick_s=0.001).is_answering
+
+
+async def test_error_reply_is_handed_over_and_the_next_request_written(
+    publisher: Publisher, redis: Redis
+) -> None:
+    publisher.writer.submit((b"HGET", KEYS.events, b"f"), publisher.replies.append)
+    publisher.publish()
+    await publisher.flushed()
+    error, stored_id = publisher.replies[1:]
+    assert isinstance(error, ReplyError)
+    assert stored_id == b"2-0"
+
+
+async def test_request_submitted_by_a_reply_is_written_before_flushed(writer: Writer) -> None:
+    replies: list[Any] = []
+    writer.submit((b"PING",), lambda _: writer.submit((b"ECHO", b"2"), replies.append))
+    await asyncio.wait_for(writer.flushed(), 5)
+    assert replies == [b"2"]
+
+
+async def test_requests_of_one_tick_share_a_write(publisher: Publisher, redis: Redis) -> None:
+    async def commands() -> int:
+        return int((await redis.info("stats"))["total_reads_processed"])
+
+    before = await commands()
+    publisher.publish(300)
+    await publisher.flushed()
+    assert await commands() - before < 10
