@@ -29,6 +29,7 @@ __all__ = [
     "WsMessage",
     "audio_to_play",
     "decode",
+    "encode",
 ]
 
 WsMessage: TypeAlias = str | bytes
@@ -93,6 +94,14 @@ class Dialect(NamedTuple):
 
 
 T = TypeVar("T")
+
+
+_encoder = msgspec.json.Encoder()
+
+
+def encode(message: object) -> str:
+    """One text message of a JSON protocol; bytes become base64."""
+    return _encoder.encode(message).decode()
 
 
 def decode(message: WsMessage, decoder: msgspec.json.Decoder[T]) -> T | Fault:

@@ -9,58 +9,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from typing import Annotated, TypeAlias
-
-import msgspec
-from msgspec import Meta
 
 from common.audio import AudioFormat
-from ops.phone.dialect import (
-    Clear,
-    Dialect,
-    Fault,
-    MarkToEcho,
-    Received,
-    WsMessage,
-    audio_to_play,
-    decode,
-)
+from ops.phone import twilio_frames
+from ops.phone.dialect import Dialect, Received, WsMessage, encode
 
 __all__ = ["DIALECT", "TwilioManners"]
 
 _FORMAT = AudioFormat.pcmu()
-
-
-class _Strict(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    pass
-
-
-class _ReceivedMedia(_Strict, frozen=True):
-    payload: bytes
-
-
-class _ReceivedMark(_Strict, frozen=True):
-    name: Annotated[str, Meta(min_length=1)]
-
-
-class _MediaFrame(_Strict, frozen=True, tag_field="event", tag="media"):
-    stream_sid: str
-    media: _ReceivedMedia
-
-
-class _MarkFrame(_Strict, frozen=True, tag_field="event", tag="mark"):
-    stream_sid: str
-    mark: _ReceivedMark
-
-
-class _ClearFrame(_Strict, frozen=True, tag_field="event", tag="clear"):
-    stream_sid: str
-
-
-_Frame: TypeAlias = _MediaFrame | _MarkFrame | _ClearFrame
-
-_decoder: msgspec.json.Decoder[_Frame] = msgspec.json.Decoder(_Frame)
-_encoder = msgspec.json.Encoder()
 
 
 class TwilioManners:
@@ -82,7 +38,7 @@ class TwilioManners:
             "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1},
             "customParameters": {},
         }
-        return [_text(connected), *self._say("start", start)]
+        return [encode(connected), *self._say("start", start)]
 
     def media(self, payload: bytes) -> list[WsMessage]:
         self._chunk += 1
@@ -106,18 +62,7 @@ class TwilioManners:
         return self._say("stop", {"accountSid": self._account_sid, "callSid": self._call_sid})
 
     def receive(self, message: WsMessage) -> Received:
-        frame = decode(message, _decoder)
-        if isinstance(frame, Fault):
-            return frame
-        if frame.stream_sid != self._stream_sid:
-            return Fault(f"streamSid is {frame.stream_sid!r}, not {self._stream_sid!r}")
-        match frame:
-            case _MediaFrame():
-                return audio_to_play(frame.media.payload, _FORMAT)
-            case _MarkFrame():
-                return MarkToEcho(frame.mark.name)
-            case _ClearFrame():
-                return Clear()
+        return twilio_frames.receive(message, stream_sid=self._stream_sid, audio_format=_FORMAT)
 
     def _say(self, event: str, body: Mapping[str, object]) -> list[WsMessage]:
         self._sequence_number += 1
@@ -127,11 +72,7 @@ class TwilioManners:
             "streamSid": self._stream_sid,
             event: body,
         }
-        return [_text(message)]
-
-
-def _text(message: object) -> str:
-    return _encoder.encode(message).decode()
+        return [encode(message)]
 
 
 def _open_call() -> TwilioManners:
