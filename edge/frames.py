@@ -114,8 +114,10 @@ class JsonChannel:
         self.stream_id = ""
 
     def open(self, stream_id: str) -> None:
-        """The start has told which stream this is."""
-        self.stream_id = valid_id(stream_id)
+        """The start has told which stream this is. Raises MessageError for the start of another
+        while this one lives."""
+        self.check(valid_id(stream_id))
+        self.stream_id = stream_id
         if self._id_field is not None:
             self._naming = {self._id_field: stream_id}
         media = _text({"event": "media", **self._naming, "media": {"payload": "|"}})
