@@ -60,7 +60,7 @@ class Session:
         self._stream = Stream(entrance.open_adapter(), lead_ms=settings.lead_ms)
         self._call: _Attachment | None = None
         self._wakeup = Wakeup()
-        self._last_message = time.monotonic()
+        self._opened_at = self._last_message = time.monotonic()
         self._cleared_at: float | None = None
         self.call_id = uuid.uuid4().hex
 
@@ -89,9 +89,10 @@ class Session:
     def check(self) -> None:
         """End what does not come to life, falls silent, or cannot be stored. Called often."""
         settings, call = self._settings, self._call
-        silent_s = time.monotonic() - self._last_message
+        now = time.monotonic()
+        silent_s = now - self._last_message
         start_timeout_s = self._entrance.start_timeout_s or settings.start_timeout_s
-        if call is None and silent_s > start_timeout_s:
+        if call is None and now - self._opened_at > start_timeout_s:
             self.end(EndReason.PROTOCOL_VIOLATED, WSCloseCode.POLICY_VIOLATION, "no start")
         elif silent_s > settings.idle_timeout_s:
             self.end(EndReason.CONNECTION_LOST, WSCloseCode.POLICY_VIOLATION, "no message")
