@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import math
 import sys
 from collections.abc import Sequence
@@ -101,8 +102,12 @@ def _run(args: argparse.Namespace) -> int:
     dialects = _dialects(args.provider)
     placements = _placements(args, dialects)
     paths = _record_paths(args.record, dialects, args.calls)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        session = runner.run(place(placements))
+    gc.freeze()  # a full collection, mostly of imported modules, would stall every call 20 ms
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            session = runner.run(place(placements))
+    finally:
+        gc.unfreeze()
     report = report_on(session.records)
     print(msgspec.json.encode(report).decode() if args.json else printout.table(report))
     for path, record in zip(paths, session.records, strict=False):
