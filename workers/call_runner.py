@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -50,8 +50,15 @@ __all__ = ["CallRunner"]
 
 _log = logging.getLogger(__name__)
 
-# Set while a handler runs, unset in what it spawned: tells whose commands count as `partial`.
-_in_handler: ContextVar[bool] = ContextVar("_in_handler", default=False)
+# The run of a handler that the current code belongs to: tells whose commands count as `partial`.
+# Tasks inherit it, so it names one run and not just "some handler": what outlives its handler, or
+# reaches over from another call's, is not counted.
+_handler: ContextVar[object] = ContextVar("_handler", default=None)
+
+
+class _Scene(NamedTuple):
+    agent: Agent
+    call: Call
 
 
 class CallRunner:
@@ -70,11 +77,13 @@ class CallRunner:
         self.executor = executor
         self.lag_ms = 0
         self._progress = Progress(claim)
-        self._agent = agent()
-        #: None once the agent has failed.
-        self._call: Call | None = Call(
-            call_id, _started(claim.start), self, _state(agent, claim.state)
+        started = _started(claim.start)
+        self._open: Callable[[], _Scene] = lambda: _Scene(
+            agent(), Call(call_id, started, self, _state(agent, claim.state))
         )
+        #: None until the call runs, and once the agent has failed.
+        self._scene: _Scene | None = None
+        self._handler: object = None
         self._inbox: deque[Entry] = deque()
         self._wakeup = Wakeup()
         self._spawned: set[asyncio.Task[None]] = set()
@@ -107,6 +116,7 @@ class CallRunner:
     async def run(self) -> None:
         """Returns when the call has ended; then its keys may go."""
         try:
+            self._begin()
             while True:
                 while not self._inbox:
                     await self._wakeup.wait()
@@ -118,6 +128,7 @@ class CallRunner:
                 if isinstance(event, CallEnded):
                     return
         finally:
+            self._progress.close()
             for task in self._spawned:
                 task.cancel()
             await asyncio.gather(*self._spawned, return_exceptions=True)
@@ -125,7 +136,8 @@ class CallRunner:
     # What the call asks of us.
 
     def emit(self, command: Command) -> None:
-        if _in_handler.get():
+        handler = _handler.get()
+        if handler is not None and handler is self._handler:
             if self._already_issued:
                 # The owner before us ran this handler as well, and got this far.
                 self._already_issued -= 1
@@ -135,11 +147,11 @@ class CallRunner:
         self._on_progress()
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        token = _in_handler.set(False)
+        token = _handler.set(None)
         try:
             task = asyncio.create_task(coroutine, name=f"spawned by {self.call_id}")
         finally:
-            _in_handler.reset(token)
+            _handler.reset(token)
         self._spawned.add(task)
         task.add_done_callback(self._spawned_done)
         return task
@@ -163,20 +175,31 @@ class CallRunner:
         metrics.LAG.observe(lag_ms / 1000)
         return envelope.event
 
+    def _begin(self) -> None:
+        try:
+            self._scene = self._open()
+        except Exception as error:  # noqa: BLE001 - rule 3
+            self._give_up(error)
+
     async def _handle(self, event: Event) -> None:
-        token = _in_handler.set(True)
+        self._handler = object()
+        token = _handler.set(self._handler)
         try:
             await self._dispatch(event)
+        except asyncio.CancelledError as error:
+            if _is_cancelled():
+                raise
+            self._fail(error)  # of something that the agent awaited, not of the call
         except Exception as error:  # noqa: BLE001 - rule 3
             self._fail(error)
         finally:
-            _in_handler.reset(token)
+            _handler.reset(token)
+            self._handler = None
 
     async def _dispatch(self, event: Event) -> None:
-        call = self._call
-        if call is None:
+        if self._scene is None:
             return  # the agent has failed
-        agent = self._agent
+        agent, call = self._scene
         match event:
             case CallStarted():
                 _check_listen(agent, event.format)
@@ -196,20 +219,31 @@ class CallRunner:
         progress = self._progress
         progress.cursor = sequence
         progress.partial = self._already_issued = 0
-        if self._call is not None and self._agent.State is not None:
-            progress.state = msgspec.msgpack.encode(self._call.state)
+        if self._scene is not None and self._scene.agent.State is not None:
+            try:
+                progress.state = msgspec.msgpack.encode(self._scene.call.state)
+            except Exception as error:  # noqa: BLE001 - rule 3: the agent put it there
+                self._fail(error)
         self._on_progress()
 
     def _fail(self, error: BaseException) -> None:
         """End the call: the agent cannot be trusted with another event of it."""
-        if self._call is None:
-            return
-        self._call = None
+        if self._scene is not None:
+            self._scene = None
+            self._give_up(error)
+
+    def _give_up(self, error: BaseException) -> None:
         _log.error("agent failed", exc_info=error, extra={"call": self.call_id})
         metrics.AGENT_FAILURES.inc()
         hang_up = HangUp(EndReason.AGENT_FAILED, type(error).__name__)
         self._progress.commands.append(encode_command(hang_up))
         self._on_progress()
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody wants this very task to end."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _started(data: bytes) -> CallStarted:

@@ -84,6 +84,7 @@ class WorkerLane:
         except WireError as error:
             _log.error("cannot run call: %s", error, extra={"call": keys.call_id})
             self._capacity.give_back()
+            self._finish(keys, token)
             return
         call = OwnedCall(keys, token, runner)
         self._calls[call] = asyncio.create_task(self._run(call), name=f"call {keys.call_id}")
@@ -94,7 +95,7 @@ class WorkerLane:
         try:
             await call.runner.run()
             _log.info("call finished", extra={"call": call.keys.call_id})
-            self._writer.submit(bus.finish(call.keys, call.token), partial(self._finished, call))
+            self._finish(call.keys, call.token)
         finally:
             self._reader.forget(call)
             self._committer.forget(call)
@@ -106,8 +107,10 @@ class WorkerLane:
         if task is not None:
             task.cancel()
 
-    def _finished(self, call: OwnedCall, reply: Any) -> None:
-        if reply not in (b"FINISHED", b"GONE"):
-            _log.warning(
-                "the end of a call was refused: %s", reply, extra={"call": call.keys.call_id}
-            )
+    def _finish(self, keys: CallKeys, token: str) -> None:
+        self._writer.submit(bus.finish(keys, token), partial(_finished, keys.call_id))
+
+
+def _finished(call_id: str, reply: Any) -> None:
+    if reply not in (b"FINISHED", b"GONE"):
+        _log.warning("the end of a call was refused: %s", reply, extra={"call": call_id})

@@ -26,10 +26,11 @@ class Progress:
         self._committed_state = claim.state
         self._committed_at = 0.0
         self._on_its_way: Commit | None = None
+        self._is_closed = False
 
     def next_commit(self, *, now: float) -> Commit | None:
         """The next step, if there is one to take now."""
-        if self._on_its_way is not None:
+        if self._is_closed or self._on_its_way is not None:
             return None
         has_new_state = self.state != self._committed_state
         if not self.commands and not has_new_state:
@@ -56,10 +57,14 @@ class Progress:
         if step.state is not None:
             self._committed_state = step.state
 
+    def close(self) -> None:
+        """The call is over, or not ours any more: what is not committed never will be."""
+        self._is_closed = True
+
     @property
     def is_settled(self) -> bool:
         """Whether nothing waits for a commit, not even a cursor."""
-        return (
+        return self._is_closed or (
             self._on_its_way is None
             and not self.commands
             and self.cursor == self._committed_cursor
