@@ -72,4 +72,6 @@ def wav(path: str | Path) -> Sound:
         raise AgentError(f"{path}: {error}") from None
     if channels != 1 or width != 2:
         raise AgentError(f"{path}: expected 16-bit mono, got {8 * width}-bit, {channels} channels")
+    if len(data) % 2:
+        raise AgentError(f"{path}: truncated: its last sample is half a sample")
     return Sound(np.frombuffer(data, dtype="<i2").astype(np.int16, copy=False), rate_hz)
