@@ -35,10 +35,9 @@ def _attribute(module_name: str, class_name: str) -> object:
         sys.path.insert(0, directory)
     try:
         module = import_module(module_name)
-    except Exception as error:
-        raise UsageError(
-            f"cannot import agent module {module_name!r}: {type(error).__name__}: {error}"
-        ) from error
+    except (Exception, SystemExit) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UsageError(f"cannot import agent module {module_name!r}: {reason}") from error
     found: object = getattr(module, class_name, None)
     if found is None:
         raise UsageError(f"agent module {module_name!r} has no class {class_name!r}")
