@@ -68,8 +68,9 @@ def wav(path: str | Path) -> Sound:
         with wave.open(str(path), "rb") as file:
             channels, width, rate_hz, frames = file.getparams()[:4]
             data = file.readframes(frames)
-    except (OSError, EOFError, wave.Error) as error:
-        raise AgentError(f"{path}: {error}") from None
+    except (OSError, EOFError, RuntimeError, wave.Error) as error:
+        # The module `wave` says nothing about a file that ends too soon, or whose sizes are wrong.
+        raise AgentError(f"{path}: {str(error) or 'damaged, or no WAV file'}") from None
     if channels != 1 or width != 2:
         raise AgentError(f"{path}: expected 16-bit mono, got {8 * width}-bit, {channels} channels")
     if len(data) % 2:
