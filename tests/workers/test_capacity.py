@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import asyncio
+
+from tests.workers.calls import within
+from workers import metrics
+from workers.capacity import Capacity
+
+
+async def test_there_is_room_up_to_the_limit() -> None:
+    capacity = Capacity(2)
+    for _ in range(2):
+        assert await within(capacity.has_room())
+        capacity.take()
+    waiting = asyncio.create_task(capacity.has_room())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    capacity.give_back()
+    assert await within(waiting)
+
+
+async def test_closing_ends_the_wait_for_room_with_no() -> None:
+    capacity = Capacity(1)
+    capacity.take()
+    waiting = asyncio.create_task(capacity.has_room())
+    await asyncio.sleep(0)
+    capacity.close()
+    assert not await within(waiting)
+
+
+async def test_a_closed_capacity_has_no_room_however_empty() -> None:
+    capacity = Capacity(1)
+    capacity.close()
+    assert not await within(capacity.has_room())
+
+
+async def test_it_is_empty_once_every_call_was_given_back() -> None:
+    capacity = Capacity(3)
+    await within(capacity.is_empty())
+    capacity.take()
+    capacity.take()
+    waiting = asyncio.create_task(capacity.is_empty())
+    capacity.give_back()
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    capacity.give_back()
+    await within(waiting)
+
+
+async def test_running_calls_are_exported() -> None:
+    capacity = Capacity(3)
+    capacity.take()
+    assert capacity.running == metrics.CALLS._value.get() == 1
+    capacity.give_back()
+    assert capacity.running == metrics.CALLS._value.get() == 0

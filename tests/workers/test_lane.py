@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+
+import pytest
+from redis.asyncio import Redis
+
+from common.commands import Command, HangUp, SetMark
+from common.events import CallEnded, DtmfReceived, EndReason
+from common.keys import GROUP
+from common.link import Link
+from tests.workers.calls import (
+    ENDED,
+    LANE,
+    announce,
+    append,
+    audio,
+    commands_in,
+    eventually,
+    within,
+)
+from workers.agent import Agent
+from workers.call import Call
+from workers.capacity import Capacity
+from workers.lane import WorkerLane
+from workers.settings import WorkerSettings
+
+OpenLane = Callable[..., AbstractAsyncContextManager[Capacity]]
+
+
+class Pressed(Agent):
+    async def on_start(self, call: Call) -> None:
+        await call.mark("hello")
+
+    async def on_dtmf(self, call: Call, dtmf: DtmfReceived) -> None:
+        if dtmf.digit == "#":
+            raise ValueError
+        await call.mark(dtmf.digit)
+
+
+class Unmade(Agent):
+    def __init__(self) -> None:
+        raise RuntimeError("no model")
+
+
+class Stuck(Agent):
+    async def on_stop(self, call: Call, stop: CallEnded) -> None:
+        await asyncio.Event().wait()
+
+
+@pytest.fixture
+async def lane(redis_url: str, executor: ThreadPoolExecutor) -> OpenLane:
+    @asynccontextmanager
+    async def run(agent: type[Agent] = Pressed, calls: int = 10) -> AsyncIterator[Capacity]:
+        capacity = Capacity(calls)
+        settings = WorkerSettings(redis_url=redis_url, tick_ms=2.0, redis_timeout_ms=2000)
+        lane = WorkerLane(LANE, "worker-1", settings, agent, executor, capacity)
+        running = asyncio.create_task(lane.run())
+        try:
+            await eventually(lambda: lane.is_answering)
+            yield capacity
+            capacity.close()
+            await within(running)
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+    return run
+
+
+async def has_commands(redis: Redis, call_id: str, expected: list[Command]) -> None:
+    async def is_so() -> bool:
+        return await commands_in(redis, LANE.keys(call_id)) == expected
+
+    await eventually(is_so)
+
+
+async def no_call_is_left(redis: Redis) -> None:
+    async def is_so() -> bool:
+        return await redis.keys() in ([], [LANE.calls]) and not await redis.xlen(LANE.calls)
+
+    await eventually(is_so)
+
+
+async def test_a_call_from_its_announcement_to_its_end(
+    lane: OpenLane, link: Link, redis: Redis
+) -> None:
+    async with lane() as capacity:
+        keys = await announce(link, "c1")
+        await append(link, keys, DtmfReceived("1"), audio(), DtmfReceived("2"))
+        await has_commands(redis, "c1", [SetMark("hello"), SetMark("1"), SetMark("2")])
+        assert capacity.running == 1
+        await append(link, keys, ENDED, first=5)
+        await no_call_is_left(redis)
+        await eventually(lambda: capacity.running == 0)
+        assert (await redis.xpending(LANE.calls, GROUP))["pending"] == 0
+
+
+async def test_a_lane_that_stops_leaves_nothing_but_the_dispatch_stream(
+    lane: OpenLane, link: Link, redis: Redis
+) -> None:
+    async with lane():
+        keys = await announce(link, "c1")
+        await append(link, keys, ENDED)
+        await no_call_is_left(redis)
+    assert await redis.keys() == [LANE.calls]
+    assert await redis.xinfo_consumers(LANE.calls, GROUP) == []
+
+
+async def test_a_lane_that_stops_finishes_its_calls_first(
+    lane: OpenLane, link: Link, redis: Redis
+) -> None:
+    async with lane() as capacity:
+        keys = await announce(link, "c1")
+        await has_commands(redis, "c1", [SetMark("hello")])
+        capacity.close()
+        await append(link, keys, DtmfReceived("1"))
+        await has_commands(redis, "c1", [SetMark("hello"), SetMark("1")])
+        await append(link, keys, ENDED, first=3)
+    assert await redis.keys() == [LANE.calls]
+
+
+@pytest.mark.parametrize("agent", [Pressed, Unmade])
+async def test_an_agent_that_fails_ends_its_own_call_and_the_lane_goes_on(
+    lane: OpenLane, link: Link, redis: Redis, agent: type[Agent]
+) -> None:
+    failed: list[Command] = [HangUp(EndReason.AGENT_FAILED, "RuntimeError")]
+    if agent is Pressed:
+        failed = [SetMark("hello"), HangUp(EndReason.AGENT_FAILED, "ValueError")]
+    async with lane(agent) as capacity:
+        for call_id in ("c1", "c2"):
+            keys = await announce(link, call_id)
+            await append(link, keys, DtmfReceived("#"), DtmfReceived("1"))
+            await has_commands(redis, call_id, failed)
+            await append(link, keys, ENDED, first=4)
+        await no_call_is_left(redis)
+        await eventually(lambda: capacity.running == 0)
+
+
+async def test_a_call_without_a_readable_start_is_ended(
+    lane: OpenLane, link: Link, redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its keys go, which tells the edge; nobody could ever run it."""
+    async with lane() as capacity:
+        await announce(link, "bad", first=b"\xc1")
+        await eventually(lambda: "cannot run call" in caplog.text)
+        await no_call_is_left(redis)
+        await eventually(lambda: capacity.running == 0)
+        keys = await announce(link, "good")
+        await has_commands(redis, "good", [SetMark("hello")])
+        await append(link, keys, ENDED)
+
+
+async def test_a_call_that_another_worker_owns_now_is_let_go(
+    lane: OpenLane, link: Link, redis: Redis
+) -> None:
+    async with lane() as capacity:
+        keys = await announce(link, "c1")
+        await has_commands(redis, "c1", [SetMark("hello")])
+        await redis.hset(keys.call, "token", "worker-2:1")
+        await append(link, keys, DtmfReceived("1"))
+        await eventually(lambda: capacity.running == 0)
+        assert await commands_in(redis, keys) == [SetMark("hello")]
+        assert await redis.hget(keys.call, "token") == b"worker-2:1"
+
+
+async def test_a_call_whose_keys_vanish_is_let_go(lane: OpenLane, link: Link, redis: Redis) -> None:
+    async with lane() as capacity:
+        keys = await announce(link, "c1")
+        await append(link, keys, audio(1))
+        await has_commands(redis, "c1", [SetMark("hello")])
+        runs = capacity.running
+        await redis.delete(keys.call)
+        await append(link, keys, DtmfReceived("1"), first=3)
+        await eventually(lambda: capacity.running == 0)
+        assert runs == 1
+
+
+async def test_a_cancelled_lane_leaves_its_calls_to_others(
+    lane: OpenLane, link: Link, redis: Redis
+) -> None:
+    keys = LANE.keys("c1")
+    with suppress(TimeoutError):
+        async with lane(Stuck) as capacity:
+            await announce(link, "c1")
+            await append(link, keys, ENDED)
+            await eventually(lambda: capacity.running == 1)
+            raise TimeoutError
+    assert await redis.exists(keys.call, keys.events) == 2
+    assert (await redis.xpending(LANE.calls, GROUP))["pending"] == 1
