@@ -22,6 +22,8 @@ __all__ = ["Agent"]
 class Agent:
     #: The format that `on_audio` gets; None: as the provider sends it, whatever that is.
     listen: ClassVar[AudioFormat | None] = None
+    #: The tracks that `on_audio` gets, where a provider sends more than what the caller says.
+    tracks: ClassVar[frozenset[str]] = frozenset({"inbound"})
     #: A Struct of what the agent must remember when its worker dies; None: nothing. It is stored
     #: after every handled event; each call begins with `State()`, so every field has a default.
     State: ClassVar[type[msgspec.Struct] | None] = None

@@ -204,7 +204,7 @@ class CallRunner:
             case CallStarted():
                 _check_listen(agent, event.format)
                 await agent.on_start(call)
-            case AudioReceived():
+            case AudioReceived(track=track) if track in agent.tracks:
                 await agent.on_audio(call, HeardAudio(event, call.format))
             case DtmfReceived():
                 await agent.on_dtmf(call, event)

@@ -25,7 +25,8 @@ class HeardAudio:
     """One frame from the caller. Nothing is decoded until it is looked at.
 
     `payload` holds the provider's bytes in `format`; `offset_ms` is the time since the stream's
-    first sample; `sequence` counts frames from 1; `lost_frames` were missing right before.
+    first sample; `sequence` counts frames from 1; `lost_frames` were missing right before;
+    `track` is `inbound` for what the caller says.
     """
 
     def __init__(self, event: AudioReceived, audio_format: AudioFormat) -> None:
@@ -34,6 +35,7 @@ class HeardAudio:
         self.offset_ms = event.offset_ms
         self.sequence = event.sequence
         self.lost_frames = event.lost_frames
+        self.track = event.track
 
     @cached_property
     def pcm(self) -> Pcm:

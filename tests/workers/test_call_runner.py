@@ -15,6 +15,7 @@ from common.bus import CommitAnswer
 from common.commands import Command, HangUp, SetMark
 from common.errors import WireError
 from common.events import (
+    AudioReceived,
     CallEnded,
     DtmfReceived,
     EndReason,
@@ -511,3 +512,17 @@ async def test_lag_is_the_age_of_the_event_being_handled(rig: OpenRig) -> None:
     await call.handled()
     assert lags[0] > 10**12  # the event is of 1970
     assert lags[1] == 0  # clocks of two machines differ; lag is never negative
+
+
+@pytest.mark.parametrize("tracks", [["inbound"], ["outbound"], ["inbound", "outbound"]])
+async def test_only_the_tracks_that_the_agent_asks_for_are_heard(
+    rig: OpenRig, tracks: list[str]
+) -> None:
+    class Listener(Agent):
+        async def on_audio(self, call: Call, audio: HeardAudio) -> None:
+            await call.mark(audio.track)
+
+    Listener.tracks = frozenset(tracks)
+    call = rig(Listener)
+    events = [AudioReceived(b"\xff", 0, 1, track=track) for track in ("inbound", "outbound")]
+    assert await call.handle(STARTED, *events) == marks(*tracks)
