@@ -1,0 +1,296 @@
+"""The system as its users run it: real processes over a real Redis, and a phone to call it.
+
+Rule 1: nothing here waits for a time, always for a condition, with a deadline.
+Rule 2: what was started is ended by its process id, whatever happened in between.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+import redis
+
+from ops.phone.report import CallReport, Report
+
+__all__ = [
+    "SPEECH",
+    "Phone",
+    "Process",
+    "System",
+    "environment",
+    "free_port",
+    "running",
+    "wait_until",
+]
+
+ROOT = Path(__file__).parents[2]
+SPEECH = ROOT / "tests" / "fixtures" / "speech.wav"
+
+_START_S = 15.0
+_DEADLINE_S = 10.0
+
+T = TypeVar("T")
+
+
+def wait_until(look: Callable[[], T], *, within_s: float = _DEADLINE_S) -> T:
+    """What `look` saw once it saw something true; AssertionError when it never did."""
+    deadline = time.monotonic() + within_s
+    while not (seen := look()):
+        assert time.monotonic() < deadline, f"not within {within_s:g} s, but {seen!r}"
+        time.sleep(0.01)
+    return seen
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """Ours, without what it may say about Trunkline."""
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("TRUNKLINE_") and name != "REDIS_URL"
+    }
+    return {**inherited, **settings}
+
+
+class Process:
+    """An edge or a worker. `http` is where its metrics are."""
+
+    def __init__(
+        self, module: str, settings: dict[str, str], directory: Path, *, http: int
+    ) -> None:
+        self.name = f"{module}-{http}"
+        self._http = f"http://127.0.0.1:{http}"
+        self._log = directory / f"{self.name}.log"
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", module],
+                cwd=directory,
+                env=environment(**settings),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def complaints(self) -> list[str]:
+        """What it logged that somebody should look at."""
+        return [
+            line for line in self.log.splitlines() if re.search("WARNING|ERROR|Traceback", line)
+        ]
+
+    def status(self, path: str) -> int:
+        """0 when nobody answers."""
+        try:
+            with urllib.request.urlopen(self._http + path, timeout=2.0) as response:
+                return int(response.status)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code
+        except OSError:
+            return 0
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of all samples of this name that bear these labels."""
+        with urllib.request.urlopen(self._http + "/metrics", timeout=2.0) as response:
+            lines = response.read().decode().splitlines()
+        wanted = [f'{label}="{value}"' for label, value in labels.items()]
+        return sum(
+            float(line.rpartition(" ")[2])
+            for line in lines
+            if re.match(rf"{name}[{{ ]", line) and all(label in line for label in wanted)
+        )
+
+    def open_files(self) -> int:
+        return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
+
+    def wait_until_up(self, path: str) -> None:
+        def is_up() -> bool:
+            assert self._process.poll() is None, f"{self.name} ended at once:\n{self.log}"
+            return self.status(path) == 200
+
+        wait_until(is_up, within_s=_START_S)
+
+    def terminate(self) -> None:
+        self._process.send_signal(signal.SIGTERM)
+
+    def exit_code(self, *, within_s: float = _DEADLINE_S) -> int:
+        return self._process.wait(within_s)
+
+    @property
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        print(f"--- {self.name}\n{self.log}")  # shown when the test has failed
+
+
+class Phone:
+    """One `trunkline call`."""
+
+    def __init__(self, *arguments: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "ops.cli", "call", *arguments, "--json"],
+            cwd=ROOT,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def report(self, *, exits: int = 0, within_s: float = 20.0) -> Report:
+        output, errors = self._process.communicate(timeout=within_s)
+        assert self._process.returncode == exits, output + errors
+        return msgspec.json.decode(output, type=Report)
+
+    def call(self, *, exits: int = 0, within_s: float = 20.0) -> CallReport:
+        """The report on its only call."""
+        (call,) = self.report(exits=exits, within_s=within_s).calls
+        return call
+
+    def error(self, *, exits: int, within_s: float = 20.0) -> str:
+        """What it says when it could not call at all."""
+        output, errors = self._process.communicate(timeout=within_s)
+        assert self._process.returncode == exits, output + errors
+        assert not output
+        return errors
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
+class System:
+    """Edges and workers that share one namespace of one Redis; the first edge is called."""
+
+    def __init__(self, redis_url: str, directory: Path) -> None:
+        self.namespace = f"test-{uuid.uuid4().hex}"
+        self.directory = directory
+        self.redis = redis.Redis.from_url(redis_url)
+        self.edges: list[Process] = []
+        self.workers: list[Process] = []
+        self._ports: list[int] = []
+        self._phones: list[Phone] = []
+        self._shared = {"REDIS_URL": redis_url, "TRUNKLINE_NAMESPACE": self.namespace}
+
+    def start(
+        self,
+        *,
+        workers: int = 1,
+        edge: dict[str, str] | None = None,
+        worker: dict[str, str] | None = None,
+    ) -> System:
+        """One edge and so many workers with these settings; returns when they take calls."""
+        self.start_edge(**(edge or {}))
+        for _ in range(workers):
+            self.start_worker(**(worker or {}))
+        for each in self.workers:
+            each.wait_until_up("/metrics")
+        self.edge.wait_until_up("/readyz")
+        wait_until(lambda: self._waiting_workers() >= workers)
+        return self
+
+    def start_edge(self, **settings: str) -> Process:
+        port = free_port()
+        settings = {**self._shared, "TRUNKLINE_PORT": str(port), **settings}
+        self._ports.append(port)
+        self.edges.append(Process("edge", settings, self.directory, http=port))
+        return self.edges[-1]
+
+    def start_worker(self, **settings: str) -> Process:
+        port = free_port()
+        settings = {**self._shared, "TRUNKLINE_METRICS_PORT": str(port), **settings}
+        self.workers.append(Process("workers", settings, self.directory, http=port))
+        return self.workers[-1]
+
+    @property
+    def edge(self) -> Process:
+        return self.edges[0]
+
+    @property
+    def worker(self) -> Process:
+        return self.workers[0]
+
+    @property
+    def host(self) -> str:
+        return f"127.0.0.1:{self._ports[0]}"
+
+    def phone(self, provider: str, *arguments: str) -> Phone:
+        url = f"ws://{self.host}/media/PROVIDER"
+        self._phones.append(Phone(provider, "--url", url, *arguments))
+        return self._phones[-1]
+
+    def live_calls(self) -> int:
+        return int(self.edge.metric("trunkline_edge_calls"))
+
+    def wait_until_live(self, calls: int) -> None:
+        wait_until(lambda: self.live_calls() == calls)
+
+    def keys_of_calls(self) -> list[bytes]:
+        """The keys that must not outlive their calls."""
+        keys = list(self.redis.scan_iter(match=f"{{{self.namespace}:*", count=1000))
+        return [key for key in keys if not key.endswith(b":calls")]
+
+    def unfinished(self) -> int:
+        """Entries of the dispatch stream."""
+        return int(self.redis.xlen(f"{{{self.namespace}:0}}:calls"))
+
+    def wait_until_no_call_is_left(self, *, within_s: float = 5.0) -> None:
+        wait_until(lambda: not self.keys_of_calls() and not self.unfinished(), within_s=within_s)
+
+    def complaints(self) -> list[str]:
+        return [line for process in self._processes() for line in process.complaints()]
+
+    def close(self) -> None:
+        for phone in self._phones:
+            phone.end()
+        for process in self._processes():
+            process.end()
+        self.redis.close()
+
+    def _processes(self) -> list[Process]:
+        return [*self.edges, *self.workers]
+
+    def _waiting_workers(self) -> int:
+        """Workers that wait for a call: blocked in the read that would bring them one."""
+        clients = self.redis.client_list()
+        return sum(client["cmd"] == "xreadgroup" for client in clients)
+
+
+@contextlib.contextmanager
+def running(redis_url: str, directory: Path) -> Iterator[System]:
+    """A system without processes yet; whatever is started in it is ended."""
+    system = System(redis_url, directory)
+    try:
+        yield system
+    finally:
+        system.close()
