@@ -64,17 +64,23 @@ class Writer:
         await self._is_flushed.wait()
 
     async def run(self) -> None:
-        loop = asyncio.get_running_loop()
-        self.submit((b"PING",), _check)
+        self.submit(*_PING)
         while True:
             if not self._queue:
                 self._is_flushed.set()
-                await self._wakeup.wait(loop.time() + _PING_EVERY_S)
-            if not self._queue:
-                # A process without calls must notice as well that Redis is gone, and say so.
-                self.submit((b"PING",), _check)
+                await self._wait_for_requests()
             await self._ticker.tick()
             await self._write()
+
+    async def _wait_for_requests(self) -> None:
+        """A process without calls must notice as well that Redis is gone, and say so: so after a
+        while it asks."""
+        loop = asyncio.get_running_loop()
+        ping_at = loop.time() + _PING_EVERY_S
+        while not self._queue:
+            await self._wakeup.wait(ping_at)
+            if not self._queue and loop.time() >= ping_at:
+                self._queue.append(_PING)
 
     async def _write(self) -> None:
         batch = [self._queue.popleft() for _ in range(min(len(self._queue), _MAX_BATCH))]
@@ -111,3 +117,6 @@ def _check(reply: Any) -> None:
     if isinstance(reply, ReplyError):
         metrics.REDIS_FAULTS.labels("write").inc()
         _log.error("Redis refused a request: %s", reply)
+
+
+_PING: tuple[Request, OnReply] = ((b"PING",), _check)

@@ -171,3 +171,18 @@ async def test_requests_of_one_tick_share_a_write(publisher: Publisher, redis: R
     publisher.publish(300)
     await publisher.flushed()
     assert await commands() - before < 10
+
+
+async def test_idle_writer_asks_seldom(writer: Writer, redis: Redis) -> None:
+    """It once asked as fast as Redis answered."""
+
+    async def pings() -> int:
+        stats = await redis.info("commandstats")
+        return int(stats.get("cmdstat_ping", {}).get("calls", 0))
+
+    clock = asyncio.get_running_loop()
+    before, began = await pings(), clock.time()
+    while await pings() < before + 3:
+        assert clock.time() < began + 10
+        await asyncio.sleep(0.05)
+    assert clock.time() - began > 0.9  # three questions, half a second apart
