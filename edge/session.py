@@ -25,6 +25,7 @@ from edge import metrics
 from edge.downlink import Subscriber
 from edge.entrances import Entrance
 from edge.lanes import EdgeLane, EdgeLanes
+from edge.outlet import Outlet
 from edge.settings import EdgeSettings
 from edge.stream import Stream
 from edge.uplink import CallEvents
@@ -60,26 +61,28 @@ class Session:
         self._stream = Stream(entrance.open_adapter(), lead_ms=settings.lead_ms)
         self._call: _Attachment | None = None
         self._wakeup = Wakeup()
-        self._opened_at = self._last_message = time.monotonic()
-        self._cleared_at: float | None = None
+        self._outlet = Outlet(socket)
+        self._writer: asyncio.Task[None] | None = None
+        #: While there is no call: when the socket was opened.
+        self._last_message = time.monotonic()
         self.call_id = uuid.uuid4().hex
 
     async def run(self) -> None:
         """Returns when the socket is closed and the call's end has been published."""
         reader = asyncio.create_task(self._guard(self._read()), name=f"read {self.call_id}")
         writer = asyncio.create_task(self._guard(self._write()), name=f"write {self.call_id}")
+        self._writer = writer
         halves = (reader, writer)
         try:
             await asyncio.wait(halves, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for half in halves:
                 half.cancel()
-            # aiohttp waits for the peer's close frame only while nobody else reads; without that
-            # wait the peer may see a reset instead of our close code.
             await asyncio.wait(halves)
             self._publish(self._stream.socket_closed(self._socket.close_code, now=time.monotonic()))
             self._detach()
-        await self._close()
+        if self._stream.close is not None:
+            await self._outlet.close(*self._stream.close)
 
     def end(self, reason: EndReason, code: int, detail: str = "") -> None:
         """Give the call up; the writer closes the socket with `code`."""
@@ -91,17 +94,22 @@ class Session:
         settings, call = self._settings, self._call
         now = time.monotonic()
         silent_s = now - self._last_message
-        start_timeout_s = self._entrance.start_timeout_s or settings.start_timeout_s
-        if call is None and now - self._opened_at > start_timeout_s:
-            self.end(EndReason.PROTOCOL_VIOLATED, WSCloseCode.POLICY_VIOLATION, "no start")
+        if call is None:
+            if silent_s > (self._entrance.start_timeout_s or settings.start_timeout_s):
+                self.end(EndReason.PROTOCOL_VIOLATED, WSCloseCode.POLICY_VIOLATION, "no start")
         elif silent_s > settings.idle_timeout_s:
             self.end(EndReason.CONNECTION_LOST, WSCloseCode.POLICY_VIOLATION, "no message")
-        elif call is not None and call.lane.writer.is_cut_off(settings.outage_timeout_s):
+        elif call.lane.writer.is_cut_off(settings.outage_timeout_s):
             self.end(EndReason.EDGE_FAILED, WSCloseCode.INTERNAL_ERROR, "no storage")
+        if self._outlet.stuck_s(now=now) > _SEND_TIMEOUT_S and self._writer is not None:
+            self.end(EndReason.PROTOCOL_VIOLATED, WSCloseCode.POLICY_VIOLATION, "slow consumer")
+            self._writer.cancel()
 
     async def _read(self) -> None:
         async for message in self._socket:
-            now = self._last_message = time.monotonic()
+            now = time.monotonic()
+            if self._call is not None:
+                self._last_message = now
             if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
                 events = self._stream.receive(message.data, now=now)
                 self._publish(events)
@@ -120,11 +128,8 @@ class Session:
         stream = self._stream
         while True:
             self._publish(stream.tick(now=time.monotonic()))
-            try:
-                async with asyncio.timeout(_SEND_TIMEOUT_S):
-                    await self._send()
-            except TimeoutError:
-                self.end(EndReason.PROTOCOL_VIOLATED, WSCloseCode.POLICY_VIOLATION, "slow consumer")
+            if messages := stream.messages_to_send():
+                await self._outlet.send(messages, self._metrics)
             if stream.close is not None:
                 return
             await self._wakeup.wait(stream.next_time())
@@ -139,23 +144,9 @@ class Session:
             _log.exception("session failed", extra={"call": self.call_id})
             self.end(EndReason.EDGE_FAILED, WSCloseCode.INTERNAL_ERROR)
 
-    async def _close(self) -> None:
-        close = self._stream.close
-        if close is not None:
-            await self._socket.close(code=close.code, message=close.reason.encode())
-
-    async def _send(self) -> None:
-        for message in self._stream.messages_to_send():
-            self._metrics.messages_out.inc()
-            if isinstance(message, str):
-                await self._socket.send_str(message)
-            else:
-                await self._socket.send_bytes(message)
-        if self._cleared_at is not None:
-            self._metrics.clear_to_silence_s.observe(time.monotonic() - self._cleared_at)
-            self._cleared_at = None
-
     def _publish(self, events: list[Event]) -> None:
+        if not events:
+            return
         at_ms = time.time_ns() // 1_000_000
         for event in events:
             match event:
@@ -209,7 +200,7 @@ class Session:
         now = time.monotonic()
         for command in commands:
             if isinstance(command, ClearPlayback):
-                self._cleared_at = now
+                self._outlet.clear_arrived()
             self._publish(self._stream.command(command, now=now))
         self._wakeup.set()
 
