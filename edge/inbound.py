@@ -45,6 +45,13 @@ class Inbound:
             events.extend(track.tick(now=now))
         return events
 
+    def flush(self) -> list[Event]:
+        """The call is over: what has waited so far."""
+        events: list[Event] = [*self._keys.flush()]
+        for track in self._tracks.values():
+            events.extend(track.flush())
+        return events
+
     def next_time(self) -> float | None:
         times = [self._keys.next_time(), *(t.next_time() for t in self._tracks.values())]
         return min((time for time in times if time is not None), default=None)
@@ -69,6 +76,9 @@ class _Track:
 
     def tick(self, *, now: float) -> list[AudioReceived]:
         return self._dated(self._window.tick(now=now))
+
+    def flush(self) -> list[AudioReceived]:
+        return self._dated(self._window.flush())
 
     def next_time(self) -> float | None:
         return self._window.next_time()

@@ -27,6 +27,11 @@ class Released(NamedTuple, Generic[ItemT]):
     lost: int
 
 
+class _Held(NamedTuple, Generic[ItemT]):
+    item: ItemT
+    until: float
+
+
 class NumberedWindow(Generic[ItemT]):
     """`frames` and `hold_s`: how many may wait for a missing one, and for how long; 0 frames where
     order is guaranteed, so that only duplicates and gaps are seen."""
@@ -35,8 +40,7 @@ class NumberedWindow(Generic[ItemT]):
         self._frames = frames
         self._hold_s = hold_s
         self._expected: int | None = None
-        self._held: dict[int, ItemT] = {}
-        self._held_since = 0.0
+        self._held: dict[int, _Held[ItemT]] = {}
 
     def push(self, number: int, item: ItemT, *, now: float) -> list[Released[ItemT]]:
         """What is in order now. Raises MessageError for `duplicate` and `out_of_range`; a frame
@@ -49,39 +53,44 @@ class NumberedWindow(Generic[ItemT]):
             raise MessageError("out_of_range")
         if distance < 0 or number in self._held:
             raise MessageError("duplicate")
-        if not self._held:
-            self._held_since = now
-        self._held[number] = item
+        self._held[number] = _Held(item, now + self._hold_s)
         if distance == 0:
-            return self._release(0, now)
+            return self._release(0)
         if len(self._held) > self._frames:
-            return self._give_up(now)
+            return self._give_up()
         return []
 
     def next_time(self) -> float | None:
-        return self._held_since + self._hold_s if self._held else None
+        return min((held.until for held in self._held.values()), default=None)
 
     def tick(self, *, now: float) -> list[Released[ItemT]]:
         """What the window's time releases."""
-        if self._held and now >= self._held_since + self._hold_s:
-            return self._give_up(now)
-        return []
+        released: list[Released[ItemT]] = []
+        while (due := self.next_time()) is not None and due <= now:
+            released.extend(self._give_up())
+        return released
 
-    def _give_up(self, now: float) -> list[Released[ItemT]]:
+    def flush(self) -> list[Released[ItemT]]:
+        """Nothing more will come: what waits."""
+        released: list[Released[ItemT]] = []
+        while self._held:
+            released.extend(self._give_up())
+        return released
+
+    def _give_up(self) -> list[Released[ItemT]]:
         assert self._expected is not None
         first = min(self._held)
         lost = first - self._expected
         self._expected = first
-        return self._release(lost, now)
+        return self._release(lost)
 
-    def _release(self, lost: int, now: float) -> list[Released[ItemT]]:
+    def _release(self, lost: int) -> list[Released[ItemT]]:
         assert self._expected is not None
         released: list[Released[ItemT]] = []
         while self._expected in self._held:
-            released.append(Released(self._held.pop(self._expected), lost))
+            released.append(Released(self._held.pop(self._expected).item, lost))
             self._expected += 1
             lost = 0
-        self._held_since = now
         return released
 
 
@@ -106,3 +115,12 @@ class DatedHold(Generic[ItemT]):
         while any(due <= now for _, _, due, _ in self._held):
             released.append(heappop(self._held)[3])
         return released
+
+    def flush(self) -> list[ItemT]:
+        """Nothing more will come: what waits."""
+        held, self._held = sorted(self._held, key=_date), []
+        return [item for *_, item in held]
+
+
+def _date(held: tuple[str, int, float, object]) -> tuple[str, int]:
+    return held[:2]

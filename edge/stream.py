@@ -73,7 +73,7 @@ class Stream:
         self._tolerance = Tolerance()
         self._call: _Call | None = None
         self._ending: _Ending | None = None
-        self._refused: set[type[Command]] = set()
+        self._refused: set[tuple[type[Command], str]] = set()
         self.close: Close | None = None
         #: Messages and commands without effect, by reason; the session moves them to the metrics.
         self.ignored: Counter[str] = Counter()
@@ -221,12 +221,11 @@ class Stream:
             self._adapter.send(command)
         except UnsupportedError as error:
             self.ignored["unsupported_command"] += 1
-            kind = type(command)
-            if (
-                kind not in self._refused
-            ):  # told once a call, or audio would tell it 50 times a second
-                self._refused.add(kind)
-                return [ProviderFailed("unsupported_command", kind.__name__, str(error))]
+            kind, detail = type(command), str(error)
+            # Told once a call, or audio would tell it 50 times a second.
+            if (kind, detail) not in self._refused:
+                self._refused.add((kind, detail))
+                return [ProviderFailed("unsupported_command", kind.__name__, detail)]
         return []
 
     def _hang_up(self, command: HangUp, now: float) -> list[Event]:
@@ -246,7 +245,7 @@ class Stream:
         if self._call is None or self._ending is not None:
             return self._end(trigger, now, reason, detail, code=code)
         self._ending = _Ending(trigger, reason, detail, code, now + _LAST_WORDS_S)
-        return []
+        return _last_events(self._call, now)
 
     def _finish(self, now: float, metadata: Metadata | None = None) -> list[Event]:
         """The end announced before becomes the end."""
@@ -277,4 +276,9 @@ class Stream:
         call = self._call
         if call is None:
             return []
-        return [*call.playout.lose(now=now), CallEnded(reason, detail, metadata or {})]
+        return [*_last_events(call, now), CallEnded(reason, detail, metadata or {})]
+
+
+def _last_events(call: _Call, now: float) -> list[Event]:
+    """What has not been told of a call that is over; nothing the second time."""
+    return [*call.inbound.flush(), *call.playout.lose(now=now)]
