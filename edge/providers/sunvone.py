@@ -18,8 +18,8 @@ from msgspec import Meta
 
 from common.audio import AudioFormat
 from common.commands import Answer, ClearPlayback, Command, HangUp, PlayAudio, SendDtmf
-from common.errors import UnsupportedError
-from common.events import CallEnded, CallStarted, DtmfReceived, EndReason, Metadata
+from common.errors import MessageError, UnsupportedError
+from common.events import CallEnded, CallStarted, DtmfReceived, EndReason
 from edge.adapter import (
     FirstFrame,
     HungUp,
@@ -71,19 +71,23 @@ class _HungUp(_Frame, frozen=True, tag="hangup"):
     pass
 
 
+#: Told to people, not reckoned with; what an unanswered call lacks may come as null.
+_Told: TypeAlias = str | int | float | None
+
+
 class _CallRecord(_Frame, frozen=True, tag="cdr"):
-    session_id: str = ""
-    source: str = ""
-    destination: str = ""
-    start_time: str = ""
-    answer_time: str = ""
-    end_time: str = ""
-    duration: float = 0
-    billable_seconds: float = 0
-    disposition: str = ""
-    hangup_by: str = ""
-    hangup_cause_code: str | int = ""
-    hangup_cause_text: str = ""
+    session_id: _Told = None
+    source: _Told = None
+    destination: _Told = None
+    start_time: _Told = None
+    answer_time: _Told = None
+    end_time: _Told = None
+    duration: _Told = None
+    billable_seconds: _Told = None
+    disposition: _Told = None
+    hangup_by: _Told = None
+    hangup_cause_code: _Told = None
+    hangup_cause_text: _Told = None
 
 
 _AnyFrame: TypeAlias = _IncomingCall | _Dtmf | _HungUp | _CallRecord
@@ -101,6 +105,7 @@ class SunvoneAdapter:
             tells_more_after_hang_up=True,
         )
         self._format = options.format
+        self._session_id = ""
         self._to_send: list[Message] = []
 
     @guarded
@@ -116,8 +121,7 @@ class SunvoneAdapter:
             case _HungUp():
                 return [HungUp(EndReason.CALLER_HUNG_UP)]
             case _CallRecord():
-                record = known(msgspec.structs.asdict(frame))
-                return [CallEnded(EndReason.CALLER_HUNG_UP, metadata={"cdr": _texts(record)})]
+                return [CallEnded(EndReason.CALLER_HUNG_UP, metadata={"cdr": _texts(frame)})]
 
     def send(self, command: Command) -> None:
         match command:
@@ -150,6 +154,9 @@ class SunvoneAdapter:
 
     def _started(self, frame: _IncomingCall) -> CallStarted:
         session_id = optional_id(frame.session_id)
+        if self._session_id and session_id != self._session_id:
+            raise MessageError("other_stream")
+        self._session_id = session_id
         return CallStarted(
             provider=PROVIDER.name,
             format=self._format,
@@ -159,8 +166,9 @@ class SunvoneAdapter:
         )
 
 
-def _texts(record: Metadata) -> dict[str, str]:
-    return {name: str(value) for name, value in record.items()}
+def _texts(record: _CallRecord) -> dict[str, str]:
+    told = msgspec.structs.asdict(record)
+    return {name: str(value) for name, value in told.items() if value is not None}
 
 
 def recognise(frame: FirstFrame) -> Recognition:
