@@ -92,7 +92,7 @@ class _MediaBody(msgspec.Struct, frozen=True):
     payload: bytes
     track: str = "inbound"
     chunk: Number | None = None
-    timestamp: Number | None = None
+    timestamp: int | float | str | None = None
 
 
 class _DtmfBody(msgspec.Struct, frozen=True):
@@ -171,6 +171,7 @@ class TelnyxAdapter:
             case _Start():
                 return [self._started(frame)]
             case _Error(payload=payload):
+                self._channel.check(frame.stream_id or self._channel.stream_id)
                 return [ProviderFailed(str(payload.code), payload.title, payload.detail)]
         self._channel.check(frame.stream_id)
         return [self._read(frame)]
@@ -197,10 +198,11 @@ class TelnyxAdapter:
     def _number(self, media: _MediaBody) -> int | None:
         """The place of a frame without `chunk`, by its RTP timestamp."""
         samples = self._heard.samples_in(len(media.payload))
-        if media.timestamp is None or not samples:
+        timestamp = _rtp_timestamp(media.timestamp)
+        if timestamp is None or not samples:
             return None
         clock = self._rtp_clocks.setdefault(media.track, _RtpClock())
-        return clock.unwrapped(media.timestamp) // samples
+        return clock.unwrapped(timestamp) // samples
 
     def _started(self, frame: _Start) -> CallStarted:
         body = frame.start
@@ -249,6 +251,15 @@ class _RtpClock:
             step = (timestamp - self._last) % _RTP_WRAP
             self._last += step if step < _RTP_WRAP // 2 else step - _RTP_WRAP
         return self._last
+
+
+def _rtp_timestamp(told: float | str | None) -> int | None:
+    """None for what is none: it must not cost the frame."""
+    try:
+        timestamp = int(told) if told is not None else -1
+    except (ValueError, OverflowError):
+        return None
+    return timestamp if 0 <= timestamp < _RTP_WRAP else None
 
 
 def _decoded(client_state: str | None) -> str | None:
