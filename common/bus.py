@@ -67,7 +67,7 @@ def trim_commands(keys: CallKeys, read_up_to: int) -> Request:
 
 
 def withdraw(keys: CallKeys) -> Request:
-    return scripts.WITHDRAW.call((keys.calls, keys.call, keys.events, keys.commands))
+    return scripts.WITHDRAW.call((keys.calls, keys.call, keys.events, keys.commands), GROUP)
 
 
 # Worker.
