@@ -13,6 +13,7 @@ class Capacity:
     def __init__(self, calls: int) -> None:
         self._limit = calls
         self._running = 0
+        self._reserved = 0
         self._has_room = asyncio.Event()
         self._is_empty = asyncio.Event()
         self._is_closed = False
@@ -22,10 +23,20 @@ class Capacity:
     def running(self) -> int:
         return self._running
 
-    async def has_room(self) -> bool:
-        """Waits for room; False once no more calls are to be taken."""
-        await self._has_room.wait()
+    async def reserve(self) -> bool:
+        """Waits for room for one more call and keeps it, until `release`; False once no more
+        calls are to be taken."""
+        while not self._is_closed and self._running + self._reserved >= self._limit:
+            await self._has_room.wait()
+        if not self._is_closed:
+            self._reserved += 1
+            self._update()
         return not self._is_closed
+
+    def release(self) -> None:
+        """Give back what was reserved; a call that came of it has been taken meanwhile."""
+        self._reserved -= 1
+        self._update()
 
     async def is_empty(self) -> None:
         await self._is_empty.wait()
@@ -45,7 +56,7 @@ class Capacity:
     def _update(self) -> None:
         metrics.CALLS.set(self._running)
         for event, is_so in (
-            (self._has_room, self._is_closed or self._running < self._limit),
+            (self._has_room, self._is_closed or self._running + self._reserved < self._limit),
             (self._is_empty, self._running == 0),
         ):
             if is_so:

@@ -55,23 +55,28 @@ class Intake:
         self._capacity = capacity
         self._on_claimed = on_claimed
         self._claims = 0
+        self._must_look_back = True
         self._claimed: set[bytes] = set()
 
     async def run(self) -> None:
         """Returns after the capacity was closed."""
-        must_look_back = True
-        while await self._capacity.has_room():
+        while await self._capacity.reserve():
             try:
-                if must_look_back:
-                    self._claim_all(await self._read(bus.taken_before(self._lane, self._worker_id)))
-                    must_look_back = False
-                request = bus.take(self._lane, self._worker_id, block_ms=_BLOCK_MS)
-                self._claim_all(await self._read(request, block_s=_BLOCK_MS / 1000))
+                await self._take()
             except LinkError:
                 # The lane's writer says so in the log.
                 REDIS_FAULTS.labels("take").inc()
-                must_look_back = True
+                self._must_look_back = True
                 await asyncio.sleep(_RETRY_S)
+            finally:
+                self._capacity.release()
+
+    async def _take(self) -> None:
+        if self._must_look_back:
+            self._claim_all(await self._read(bus.taken_before(self._lane, self._worker_id)))
+            self._must_look_back = False
+        request = bus.take(self._lane, self._worker_id, block_ms=_BLOCK_MS)
+        self._claim_all(await self._read(request, block_s=_BLOCK_MS / 1000))
 
     async def leave(self) -> None:
         """Take this worker's name off the consumer group; only when it runs no call."""

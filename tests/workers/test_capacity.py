@@ -10,19 +10,30 @@ from workers.capacity import Capacity
 async def test_there_is_room_up_to_the_limit() -> None:
     capacity = Capacity(2)
     for _ in range(2):
-        assert await within(capacity.has_room())
+        assert await within(capacity.reserve())
         capacity.take()
-    waiting = asyncio.create_task(capacity.has_room())
+        capacity.release()
+    waiting = asyncio.create_task(capacity.reserve())
     await asyncio.sleep(0)
     assert not waiting.done()
     capacity.give_back()
     assert await within(waiting)
 
 
+async def test_what_is_reserved_is_not_given_to_another_lane() -> None:
+    capacity = Capacity(1)
+    assert await within(capacity.reserve())
+    other = asyncio.create_task(capacity.reserve())
+    await asyncio.sleep(0)
+    assert not other.done()
+    capacity.release()
+    assert await within(other)
+
+
 async def test_closing_ends_the_wait_for_room_with_no() -> None:
     capacity = Capacity(1)
     capacity.take()
-    waiting = asyncio.create_task(capacity.has_room())
+    waiting = asyncio.create_task(capacity.reserve())
     await asyncio.sleep(0)
     capacity.close()
     assert not await within(waiting)
@@ -31,7 +42,7 @@ async def test_closing_ends_the_wait_for_room_with_no() -> None:
 async def test_a_closed_capacity_has_no_room_however_empty() -> None:
     capacity = Capacity(1)
     capacity.close()
-    assert not await within(capacity.has_room())
+    assert not await within(capacity.reserve())
 
 
 async def test_it_is_empty_once_every_call_was_given_back() -> None:
