@@ -50,6 +50,9 @@ __all__ = ["CallRunner"]
 
 _log = logging.getLogger(__name__)
 
+#: How long spawned work may take to notice that its call is over.
+_SPAWNED_END_S = 1.0
+
 # The run of a handler that the current code belongs to: tells whose commands count as `partial`.
 # Tasks inherit it, so it names one run and not just "some handler": what outlives its handler, or
 # reaches over from another call's, is not counted.
@@ -129,9 +132,7 @@ class CallRunner:
                     return
         finally:
             self._progress.close()
-            for task in self._spawned:
-                task.cancel()
-            await asyncio.gather(*self._spawned, return_exceptions=True)
+            await self._end_spawned()
 
     # What the call asks of us.
 
@@ -149,12 +150,24 @@ class CallRunner:
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         token = _handler.set(None)
         try:
-            task = asyncio.create_task(coroutine, name=f"spawned by {self.call_id}")
+            task = asyncio.create_task(_contained(coroutine), name=f"spawned by {self.call_id}")
         finally:
             _handler.reset(token)
         self._spawned.add(task)
         task.add_done_callback(self._spawned_done)
+        # Cancelled before it began, the wrapper leaves the coroutine unawaited.
+        task.add_done_callback(lambda _: coroutine.close())
         return task
+
+    async def _end_spawned(self) -> None:
+        if not self._spawned:
+            return
+        for task in self._spawned:
+            task.cancel()
+        _, left = await asyncio.wait(self._spawned, timeout=_SPAWNED_END_S)
+        if left:
+            extra = {"call": self.call_id, "tasks": len(left)}
+            _log.warning("spawned work does not end with its call", extra=extra)
 
     def _spawned_done(self, task: asyncio.Task[None]) -> None:
         self._spawned.discard(task)
@@ -190,7 +203,7 @@ class CallRunner:
             if _is_cancelled():
                 raise
             self._fail(error)  # of something that the agent awaited, not of the call
-        except Exception as error:  # noqa: BLE001 - rule 3
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - rule 3
             self._fail(error)
         finally:
             _handler.reset(token)
@@ -238,6 +251,14 @@ class CallRunner:
         hang_up = HangUp(EndReason.AGENT_FAILED, type(error).__name__)
         self._progress.commands.append(encode_command(hang_up))
         self._on_progress()
+
+
+async def _contained(coroutine: Coroutine[Any, Any, None]) -> None:
+    """An agent that exits ends its call, not the worker."""
+    try:
+        await coroutine
+    except SystemExit as error:
+        raise AgentError(f"exits with {error.code}") from error
 
 
 def _is_cancelled() -> bool:

@@ -526,3 +526,48 @@ async def test_only_the_tracks_that_the_agent_asks_for_are_heard(
     call = rig(Listener)
     events = [AudioReceived(b"\xff", 0, 1, track=track) for track in ("inbound", "outbound")]
     assert await call.handle(STARTED, *events) == marks(*tracks)
+
+
+async def test_an_agent_that_exits_ends_its_call_only(rig: OpenRig) -> None:
+    class Quitter(Agent):
+        async def on_start(self, call: Call) -> None:
+            raise SystemExit(3)
+
+    call = rig(Quitter)
+    assert await call.handle(STARTED) == agent_failed("SystemExit")
+
+
+async def test_spawned_work_that_exits_ends_its_call_only(rig: OpenRig) -> None:
+    class Quitter(Agent):
+        async def on_start(self, call: Call) -> None:
+            call.spawn(self.quit())
+
+        async def quit(self) -> None:
+            raise SystemExit(3)
+
+    call = rig(Quitter)
+    assert await call.handle(STARTED) == agent_failed("AgentError")
+
+
+async def test_spawned_work_that_will_not_end_does_not_hold_the_call(
+    rig: OpenRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.call_runner._SPAWNED_END_S", 0.01)
+    may_end = asyncio.Event()
+
+    class Stubborn(Agent):
+        async def on_start(self, call: Call) -> None:
+            call.spawn(self.stay())
+
+        async def stay(self) -> None:
+            while not may_end.is_set():
+                try:
+                    await may_end.wait()
+                except asyncio.CancelledError:
+                    continue
+
+    call = rig(Stubborn)
+    await call.handle(STARTED)
+    call.feed(ENDED)
+    await call.ended()
+    may_end.set()
