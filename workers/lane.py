@@ -106,11 +106,13 @@ class WorkerLane:
         task = self._calls.get(call)
         if task is not None:
             task.cancel()
+            # Where it is still ours, because Redis refused a commit, nobody else will end it.
+            self._finish(call.keys, call.token)
 
     def _finish(self, keys: CallKeys, token: str) -> None:
         self._writer.submit(bus.finish(keys, token), partial(_finished, keys.call_id))
 
 
 def _finished(call_id: str, reply: Any) -> None:
-    if reply not in (b"FINISHED", b"GONE"):
+    if reply not in (b"FINISHED", b"GONE", b"FENCED"):
         _log.warning("the end of a call was refused: %s", reply, extra={"call": call_id})

@@ -17,6 +17,9 @@ __all__ = ["Worker"]
 
 _log = logging.getLogger(__name__)
 
+#: What a worker gets beyond the drain timeout, to end what it waits for and to say goodbye.
+_LEAVE_S = 1.0
+
 
 class Worker:
     def __init__(self, settings: WorkerSettings, agent: type[Agent]) -> None:
@@ -35,17 +38,20 @@ class Worker:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Takes calls until `stopping`, then gives the live ones the drain timeout to end."""
-        serving = asyncio.gather(*(lane.run() for lane in self._lanes))
-        stop = asyncio.ensure_future(stopping.wait())
+        serving = asyncio.create_task(self._serve())
+        stop = asyncio.create_task(stopping.wait())
         try:
             await asyncio.wait((serving, stop), return_when=asyncio.FIRST_COMPLETED)
             self._capacity.close()
             if self._capacity.running:
                 _log.info("draining", extra={"calls": self._capacity.running})
-            async with asyncio.timeout(self._settings.drain_timeout_s):
+            async with asyncio.timeout(self._settings.drain_timeout_s + _LEAVE_S):
                 await serving
         except TimeoutError:
             _log.warning("calls are left behind", extra={"calls": self._capacity.running})
         finally:
             stop.cancel()
             self._executor.shutdown(wait=False, cancel_futures=True)
+
+    async def _serve(self) -> None:
+        await asyncio.gather(*(lane.run() for lane in self._lanes))
