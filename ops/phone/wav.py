@@ -1,6 +1,7 @@
-"""Read and write the WAV files of a phone call: 8 kHz, one channel.
+"""Read and write the WAV files of a phone call: one channel, 16-bit PCM, mu-law or A-law.
 
-Rule 1: what lies in the file in the call's own encoding goes through untouched, byte for byte.
+Rule 1: what lies in the file in the call's own encoding and at its rate goes through untouched,
+        byte for byte; WAV has no L16 in network byte order, so its bytes change places.
 Rule 2: every fault is one line that says what is wrong and the ffmpeg command that mends it.
 Reference: RIFF/WAVE multimedia programming interface 1.0 and its 1994 update (`fact`, formats).
 """
@@ -14,11 +15,12 @@ from typing import NamedTuple
 
 from common.audio import AudioFormat, Encoding
 from common.errors import UsageError
+from ops.phone.resample import resample
 from workers.audio import codecs
 
 __all__ = ["read", "write"]
 
-RATE_HZ = 8000
+_RATES_HZ = (8000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 
 # Format tags of a WAVE file and the bits per sample that go with them.
 _ENCODINGS = {
@@ -40,23 +42,26 @@ class _Format(NamedTuple):
 
 def read(path: Path, target: AudioFormat) -> bytes:
     """The file's audio, encoded as `target`. Raises UsageError."""
-    if target.rate_hz != RATE_HZ or not target.is_sliceable:
-        raise UsageError(f"{path}: cannot be played as {target} yet")
     try:
         content = path.read_bytes()
     except OSError as error:
         raise _fault(path, (error.strerror or str(error)).lower()) from None
     try:
-        encoding, audio = _parse(content)
+        found, audio = _parse(content)
     except ValueError as error:
         raise _fault(path, str(error)) from None
-    if encoding is target.encoding:
+    if found == target:
         return audio
-    return codecs.encode(codecs.decode(audio, AudioFormat(encoding, RATE_HZ)), target)
+    pcm = codecs.decode(audio, found)
+    return codecs.encode(resample(pcm, found.rate_hz, target.rate_hz), target)
 
 
 def write(path: Path, audio: bytes, audio_format: AudioFormat) -> None:
-    """Raises OSError. The bytes stand in the file as they are."""
+    """Raises OSError. The bytes stand in the file as they are, see rule 1."""
+    if audio_format.encoding is Encoding.L16BE:
+        plain = AudioFormat(Encoding.L16, audio_format.rate_hz, audio_format.channels)
+        write(path, codecs.encode(codecs.decode(audio, audio_format), plain), plain)
+        return
     tag, bits = _TAGS[audio_format.encoding]
     block = bits // 8 * audio_format.channels
     rate = audio_format.rate_hz
@@ -77,31 +82,29 @@ def _chunk(name: bytes, content: bytes) -> bytes:
 def _fault(path: Path, text: str) -> UsageError:
     mended = path.with_name(f"{path.stem}-8k.wav")
     command = shlex.join(
-        ["ffmpeg", "-i", str(path), "-ar", str(RATE_HZ), "-ac", "1", "-c:a", "pcm_s16le"]
+        ["ffmpeg", "-i", str(path), "-ar", "8000", "-ac", "1", "-c:a", "pcm_s16le", str(mended)]
     )
-    return UsageError(
-        f"{path}: {text}; needed is 8 kHz mono WAV: {command} {shlex.quote(str(mended))}"
-    )
+    return UsageError(f"{path}: {text}; needed is mono WAV at a usual rate: {command}")
 
 
-def _parse(content: bytes) -> tuple[Encoding, bytes]:
+def _parse(content: bytes) -> tuple[AudioFormat, bytes]:
     """Raises ValueError saying what is wrong."""
     if not content:
         raise ValueError("the file is empty")
     if content[:4] != b"RIFF" or content[8:12] != b"WAVE":
         raise ValueError("not a WAV file (no RIFF/WAVE header)")
-    encoding: Encoding | None = None
+    audio_format: AudioFormat | None = None
     position = 12
     while position + 8 <= len(content):
         name = content[position : position + 4]
         (size,) = struct.unpack_from("<I", content, position + 4)
         body = content[position + 8 : position + 8 + size]
         if name == b"fmt ":
-            encoding = _check_format(_parse_format(body))
+            audio_format = _check_format(_parse_format(body))
         elif name == b"data":
-            if encoding is None:
+            if audio_format is None:
                 raise ValueError("its audio comes before its format")
-            return encoding, _check_audio(body, size, encoding)
+            return audio_format, _check_audio(body, size, audio_format)
         position += 8 + size + size % 2
     raise ValueError("holds no audio (no data chunk)")
 
@@ -115,7 +118,7 @@ def _parse_format(body: bytes) -> _Format:
     return _Format(tag, channels, rate_hz, bits)
 
 
-def _check_format(found: _Format) -> Encoding:
+def _check_format(found: _Format) -> AudioFormat:
     encoding = _ENCODINGS.get((found.tag, found.bits))
     if encoding is None:
         name = _NAMES.get(found.tag, f"format {found.tag:#06x}")
@@ -123,16 +126,17 @@ def _check_format(found: _Format) -> Encoding:
     if found.channels != 1:
         name = "stereo" if found.channels == 2 else f"{found.channels} channels"
         raise ValueError(f"{name}, not mono")
-    if found.rate_hz != RATE_HZ:
-        raise ValueError(f"{found.rate_hz / 1000:g} kHz, not 8 kHz")
-    return encoding
+    if found.rate_hz not in _RATES_HZ:
+        usual = " ".join(f"{rate_hz / 1000:g}" for rate_hz in _RATES_HZ)
+        raise ValueError(f"{found.rate_hz / 1000:g} kHz, none of {usual}")
+    return AudioFormat(encoding, found.rate_hz)
 
 
-def _check_audio(audio: bytes, size: int, encoding: Encoding) -> bytes:
+def _check_audio(audio: bytes, size: int, audio_format: AudioFormat) -> bytes:
     if len(audio) < size:
         raise ValueError(f"truncated: {len(audio)} of {size} audio bytes are there")
     if not audio:
         raise ValueError("holds no audio (its data chunk is empty)")
-    if encoding is Encoding.L16 and size % 2:
+    if audio_format.torn_bytes(size):
         raise ValueError("truncated: its last sample is half a sample")
     return audio
