@@ -8,7 +8,7 @@ Rule 3: nothing is shared with the edge, which this is an independent check of.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
 import msgspec
@@ -60,9 +60,10 @@ class HangUp(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """The far end broke the protocol."""
+    """The far end broke the protocol; `reply` is what the provider says to that, if anything."""
 
     text: str
+    reply: WsMessage | None = None
 
 
 Received: TypeAlias = Answer | AudioToPlay | MarkToEcho | Clear | KeyToPress | HangUp | Fault
@@ -91,6 +92,10 @@ class Dialect(NamedTuple):
     chunk_ms: int = 20
     has_dtmf: bool = False
     rings: bool = False  # no audio either way before an Answer
+    silent_s: float = 0.0  # between connecting and the first word
+    shuffles: bool = False  # audio may come out of order, and twice
+    tells_clear: bool = True  # False: a far end that clears has no word for it
+    variants: Mapping[str, Dialect] = {}  # other ways to speak it: codecs, versions
 
 
 T = TypeVar("T")

@@ -1,10 +1,10 @@
 """One call as the provider lives it, sans-IO: what to say when, what the caller hears.
 
-    ringing ──Answer──► talking ──all said, all heard, quiet──► over
-       └────────────────no answer, HangUp, hang_up()────────────► over
+    silent ──► ringing ──Answer──► talking ──all said, all heard, quiet──► over
+       └───────────└────no answer, HangUp, hang_up()──────────────────────► over
 
-Rule 1: chunk n leaves at start + n * 20 ms. A late wake-up is made up for at once and shifts
-        nothing that follows.
+Rule 1: chunk n leaves at start + n * 20 ms, or, shuffled, a few chunks later. A late wake-up is
+        made up for at once and shifts nothing that follows.
 Rule 2: drain `messages_to_send` at `next_time`, and after every message that was received.
 """
 
@@ -28,7 +28,9 @@ from ops.phone.dialect import (
     Received,
     WsMessage,
 )
+from ops.phone.outbox import Outbox
 from ops.phone.playout import MarkEnd, Playout
+from ops.phone.shuffle import Shuffle
 
 __all__ = ["CallRecord", "Ending", "Line", "Script"]
 
@@ -46,11 +48,13 @@ _NEVER = float("inf")
 
 
 class Script(msgspec.Struct, frozen=True):
-    """What the caller does. Who expects an echo waits for all of it, within reason."""
+    """What the caller does. Who expects an echo waits for all of it, within reason;
+    `shuffle_seed`: None leaves the chunks in order."""
 
     chunks: list[bytes]
     digits: str = ""
     expects_echo: bool = False
+    shuffle_seed: str | None = None
 
 
 class Ending(StrEnum):
@@ -71,10 +75,11 @@ class CallRecord:
         self.dialect = dialect
         self.script = script
         self.sent_at: list[float] = []
+        self.pressed_at: list[float] = []
         self.received = bytearray()
         self.arrivals: list[tuple[int, float]] = []
         self.playout = Playout(dialect.play_format or dialect.format)
-        self.clears = 0
+        self.cleared_at: list[float] = []
         self.faults: Counter[str] = Counter()
         self.ending = Ending.COMPLETED
         self.close_code: int | None = None
@@ -108,12 +113,12 @@ class Line:
     def __init__(self, dialect: Dialect, script: Script) -> None:
         self.record = CallRecord(dialect, script)
         self.is_over = False
-        self._dialect = dialect
-        self._script = script
         self._manners = dialect.open_call()
-        self._rings_since: float | None = None
+        self._outbox = Outbox()
+        self._shuffle = None if script.shuffle_seed is None else Shuffle(script.shuffle_seed)
+        self._rings_from = _NEVER
+        self._has_greeted = False
         self._talks_since: float | None = None
-        self._keys_pressed = 0
         self._last_said_at = 0.0
         self._last_received_at = 0.0
         self._is_hanging_up = False
@@ -125,15 +130,14 @@ class Line:
     @property
     def longest_s(self) -> float:
         """Seconds after which the call is over, however the far end behaves."""
-        speech_s = len(self._script.chunks) * self._dialect.chunk_ms / 1000
-        keys_s = FIRST_KEY_S + len(self._script.digits) * KEY_INTERVAL_S
-        return RING_S + max(speech_s, keys_s) + LINGER_S
+        dialect, script = self.record.dialect, self.record.script
+        speech_s = len(script.chunks) * dialect.chunk_ms / 1000
+        keys_s = FIRST_KEY_S + len(script.digits) * KEY_INTERVAL_S
+        return dialect.silent_s + RING_S + max(speech_s, keys_s) + LINGER_S
 
     def open(self, *, now: float) -> list[WsMessage]:
-        self._rings_since = now
-        if not self._dialect.rings:
-            self._answer(now)
-        return self._manners.open()
+        self._rings_from = now + self.record.dialect.silent_s
+        return self._greet(now)
 
     def receive(self, message: WsMessage, *, now: float) -> None:
         self._last_received_at = now
@@ -144,14 +148,16 @@ class Line:
             case MarkToEcho(name):
                 self.record.playout.mark(name, now=now)
             case Clear():
-                self.record.clears += 1
+                self.record.cleared_at.append(now)
                 self.record.playout.clear(now=now)
             case Answer():
                 self._answer(now)
             case HangUp():
                 self.hang_up(Ending.HUNG_UP)
-            case Fault(text):
+            case Fault(text, reply):
                 self.record.faults[text] += 1
+                if reply is not None:
+                    self._outbox.put([reply], at=now)
             case KeyToPress():
                 pass  # the caller hears a beep
 
@@ -169,34 +175,68 @@ class Line:
         self.is_over = True
 
     def messages_to_send(self, *, now: float) -> list[WsMessage]:
-        messages: list[WsMessage] = []
-        while self._next_chunk_time() <= now:
-            chunk = self._script.chunks[len(self.record.sent_at)]
-            messages += self._manners.media(chunk)
-            self.record.sent_at.append(now)
-            self._last_said_at = now
+        messages = self._greet(now)
+        messages += self._speak(now)
         while self._next_key_time() <= now:
-            messages += self._manners.dtmf(self._script.digits[self._keys_pressed])
-            self._keys_pressed += 1
+            digit = self.record.script.digits[len(self.record.pressed_at)]
+            messages += self._manners.dtmf(digit)
+            self.record.pressed_at.append(now)
             self._last_said_at = now
         for mark in self.record.playout.take_ended_marks(now=now):
             is_cleared = mark.end is MarkEnd.CLEARED
             messages += self._manners.mark_echo(mark.name, is_cleared=is_cleared)
         if not self.is_over and self._goodbye_time() <= now:
-            messages += self._manners.stop()
-            self.is_over = True
-            if self._talks_since is None and not self._is_hanging_up:
-                self.fail(Ending.UNANSWERED, f"not answered within {RING_S:g} s")
+            messages += self._say_goodbye()
         return messages
 
     def next_time(self) -> float:
         mark_time = self.record.playout.next_mark_time
         return min(
+            _NEVER if self._has_greeted else self._rings_from,
             self._next_chunk_time(),
+            self._outbox.next_time,
             self._next_key_time(),
             _NEVER if mark_time is None else mark_time,
             self._goodbye_time(),
         )
+
+    def _greet(self, now: float) -> list[WsMessage]:
+        if self._has_greeted or self._is_hanging_up or now < self._rings_from:
+            return []
+        self._has_greeted = True
+        if not self.record.dialect.rings:
+            self._answer(now)
+        return self._manners.open()
+
+    def _speak(self, now: float) -> list[WsMessage]:
+        messages: list[WsMessage] = []
+        while (due := self._next_chunk_time()) <= now:
+            said = self._manners.media(self.record.script.chunks[len(self.record.sent_at)])
+            self._last_said_at = now
+            if self._shuffle is None:
+                self.record.sent_at.append(now)
+                messages += said
+            else:
+                leaves_at = [due + delay_s for delay_s in self._delays_s(self._shuffle)]
+                self.record.sent_at.append(max(now, min(leaves_at)))
+                for at in leaves_at:
+                    self._outbox.put(said, at=at)
+        late = self._outbox.take_due(now=now)
+        if late:
+            self._last_said_at = now
+        return messages + late
+
+    def _delays_s(self, shuffle: Shuffle) -> list[float]:
+        return [chunks * self.record.dialect.chunk_ms / 1000 for chunks in shuffle.delays()]
+
+    def _say_goodbye(self) -> list[WsMessage]:
+        self.is_over = True
+        messages = self._outbox.take_all()
+        if self._has_greeted:
+            messages += self._manners.stop()
+        if self._talks_since is None and not self._is_hanging_up:
+            self.fail(Ending.UNANSWERED, f"not answered within {RING_S:g} s")
+        return messages
 
     def _answer(self, now: float) -> None:
         if self._talks_since is None:
@@ -209,27 +249,27 @@ class Line:
 
     def _next_chunk_time(self) -> float:
         number = len(self.record.sent_at)
-        if self._talks_since is None or number >= len(self._script.chunks):
+        if self._talks_since is None or number >= len(self.record.script.chunks):
             return _NEVER
-        return self._talks_since + number * self._dialect.chunk_ms / 1000
+        return self._talks_since + number * self.record.dialect.chunk_ms / 1000
 
     def _next_key_time(self) -> float:
-        if self._talks_since is None or self._keys_pressed >= len(self._script.digits):
+        number = len(self.record.pressed_at)
+        if self._talks_since is None or number >= len(self.record.script.digits):
             return _NEVER
-        return self._talks_since + FIRST_KEY_S + self._keys_pressed * KEY_INTERVAL_S
+        return self._talks_since + FIRST_KEY_S + number * KEY_INTERVAL_S
 
     def _goodbye_time(self) -> float:
         """When the caller hangs up, as far as can be told now."""
         if self._is_hanging_up:
             return -_NEVER
         if self._talks_since is None:
-            return _NEVER if self._rings_since is None else self._rings_since + RING_S
-        if len(self.record.sent_at) < len(self._script.chunks):
-            return _NEVER
-        if self._keys_pressed < len(self._script.digits):
+            return self._rings_from + RING_S
+        next_word = (self._next_chunk_time(), self._next_key_time(), self._outbox.next_time)
+        if min(next_word) < _NEVER:
             return _NEVER
         latest = self._last_said_at + LINGER_S
-        if self._script.expects_echo and len(self.record.received) < self.record.sent_bytes:
+        if self.record.script.expects_echo and len(self.record.received) < self.record.sent_bytes:
             return latest
         is_quiet_at = max(self._last_said_at, self._last_received_at) + QUIET_S
         return min(max(is_quiet_at, self.record.playout.end_time), latest)
