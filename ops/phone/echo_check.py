@@ -5,8 +5,10 @@ aligned in order: Myers' shortest edit script over the frames that occur on both
 linear while the echo is in step, and costs the square of the differences where it is not.
 
 Rule 1: a frame cannot have come back before it was sent.
-Rule 2: every frame that was sent counts once: in step, out of order or lost; every one that came
-        back counts once: in step, out of order, repeated or unknown.
+Rule 2: every frame that was sent counts once: in step, out of order, lost or cut off; every one
+        that came back counts once: in step, out of order, repeated or unknown.
+Rule 3: a frame is cut off, not lost, when it was on its way while the far end forgot what was
+        queued or hung up: nothing that was sent after it had come back by then.
 Reference: E. W. Myers, An O(ND) Difference Algorithm and Its Variations, 1986.
 """
 
@@ -14,16 +16,26 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
-__all__ = ["Arrival", "EchoCheck", "check_echo"]
+__all__ = ["Arrival", "Cut", "EchoCheck", "check_echo"]
 
 #: Differences up to which the best alignment is looked for; what lies beyond is out of step.
 MAX_DIFFERENCES = 2000
 
+#: Seconds that a frame can be on its way; who sent it earlier should have had it back.
+IN_FLIGHT_S = 2.0
+
 #: How many bytes had been received, and when.
 Arrival: TypeAlias = tuple[int, float]
+
+
+class Cut(NamedTuple):
+    """The far end forgot what was queued, or hung up, at some time within these."""
+
+    begin: float
+    end: float
 
 
 class EchoCheck(NamedTuple):
@@ -32,6 +44,7 @@ class EchoCheck(NamedTuple):
     repeated: int
     lost: int
     unknown: int  # came back but were never sent
+    cut_off: int
     round_trips_ms: list[float]
 
     @property
@@ -60,10 +73,11 @@ def check_echo(
     sent_at: Sequence[float],
     received: bytes | bytearray,
     arrivals: Sequence[Arrival],
+    cuts: Sequence[Cut] = (),
 ) -> EchoCheck:
-    """`sent` are frames of equal size; `received` may have been cut in any other way."""
+    """`sent` are frames of equal size; `received` may have been sliced in any other way."""
     known = set(sent)
-    heard = _cut(received, arrivals, known, len(sent[0])) if sent else []
+    heard = _slice(received, arrivals, known, len(sent[0])) if sent else []
     back = {frame for frame, _ in heard}
     # What occurs on one side only can never be in step: leaving it out keeps the alignment short.
     common_sent = [index for index, frame in enumerate(sent) if frame in back]
@@ -81,20 +95,23 @@ def check_echo(
     strays = [index for index in common_heard if index not in matched]
     swapped = _pair(strays, heard, sent, sent_at, left=set(common_sent) - set(matched.values()))
     pairs = {**matched, **swapped}
+    back_at = {index: heard[at_heard].at for at_heard, index in pairs.items()}
+    cut_off = set[int]().union(*(_in_flight(sent_at, back_at, cut) for cut in cuts))
     return EchoCheck(
         in_step=in_step,
         out_of_order=len(swapped),
         repeated=len(strays) - len(swapped),
-        lost=len(sent) - len(pairs),
+        lost=len(sent) - len(pairs) - len(cut_off),
         unknown=len(heard) - len(common_heard),
+        cut_off=len(cut_off),
         round_trips_ms=[(heard[h].at - sent_at[s]) * 1000 for h, s in pairs.items()],
     )
 
 
-def _cut(
+def _slice(
     received: bytes | bytearray, arrivals: Sequence[Arrival], known: set[bytes], size: int
 ) -> list[_Heard]:
-    """Cut the stream into frames, and begin anew with the next message where none is found."""
+    """Slice the stream into frames, and begin anew with the next message where none is found."""
     ends = [end for end, _ in arrivals]
     heard: list[_Heard] = []
     position = 0
@@ -167,3 +184,14 @@ def _pair(
         if candidates and sent_at[candidates[0]] <= heard[stray].at:
             pairs[stray] = candidates.popleft()
     return pairs
+
+
+def _in_flight(sent_at: Sequence[float], back_at: Mapping[int, float], cut: Cut) -> set[int]:
+    """Frames that never came back, and were on their way at the time of the cut."""
+    newest = max((at for at in sent_at if at <= cut.begin), default=cut.begin)
+    reached = max((index for index, at in back_at.items() if at <= cut.begin), default=-1)
+    return {
+        index
+        for index in range(reached + 1, len(sent_at))
+        if index not in back_at and newest - IN_FLIGHT_S <= sent_at[index] <= cut.end
+    }

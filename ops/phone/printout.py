@@ -42,6 +42,7 @@ def table(report: Report) -> str:
     lines = _columns([_HEADINGS, *rows])
     if lists_calls:
         lines += [_marks_line(call) for call in report.calls if call.marks]
+        lines += [_cut_off_line(call) for call in report.calls if call.frames_cut_off]
     faulty = [call for call in report.calls if call.faults]
     for call in faulty[:MAX_FAULTY]:
         lines += [f"{_name(call)}: {fault}" for fault in call.faults]
@@ -114,6 +115,10 @@ def _marks_line(call: CallReport) -> str:
     marks = [f"{name} {end}" for name, end in zip(call.marks, call.mark_ends, strict=True)]
     more = f", and {len(marks) - MAX_MARKS} more" if len(marks) > MAX_MARKS else ""
     return f"{_name(call)}: marks {', '.join(marks[:MAX_MARKS])}{more}"
+
+
+def _cut_off_line(call: CallReport) -> str:
+    return f"{_name(call)}: on their way when the agent cleared or hung up: {call.frames_cut_off}"
 
 
 def _name(call: CallReport) -> str:

@@ -1,18 +1,21 @@
 """What became of the calls: one judgement per call, a table for people, JSON for machines.
 
 A call behaved when nothing stands in its `faults`: no frame against the protocol, no close but
-1000, and, where the far end is an echo, nothing lost, repeated, out of order or made up.
+1000, and, where the far end is an echo, nothing lost, repeated, out of order or made up. An echo
+numbers its marks `echo-<n>`, so each comes once; other names may come as often as a key is pressed.
+What was on its way when the far end cleared or hung up is not lost.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Sequence
 
 import msgspec
 
-from ops.phone.echo_check import EchoCheck, check_echo
+from ops.phone.echo_check import Cut, EchoCheck, check_echo
 from ops.phone.line import CallRecord, Ending
 from ops.phone.playout import MarkEnd
 
@@ -20,6 +23,13 @@ __all__ = ["CallReport", "Report", "RoundTrip", "report_on"]
 
 #: Different faults listed per call; a broken edge breaks every frame.
 MAX_FAULTS = 20
+
+#: What the built-in agent echo does at this key, a provider without a word for it is not told.
+CLEARING_KEY = "*"
+#: Seconds from such a key to the clear.
+_CLEARS_WITHIN_S = 0.25
+
+_NUMBERED_MARK = re.compile("echo-[0-9]+")
 
 
 class RoundTrip(msgspec.Struct, frozen=True):
@@ -30,7 +40,8 @@ class RoundTrip(msgspec.Struct, frozen=True):
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
-    """The echo's numbers are None where the far end is no echo."""
+    """The echo's numbers are None where the far end is no echo. `frames_cut_off` were on their
+    way when the agent cleared or hung up."""
 
     frames_sent: int
     frames_heard: int
@@ -38,6 +49,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     frames_repeated: int | None
     frames_out_of_order: int | None
     frames_unknown: int | None
+    frames_cut_off: int | None
     round_trip_ms: RoundTrip | None
     gaps: int
     gap_longest_ms: float
@@ -84,8 +96,18 @@ def report_on(records: Sequence[CallRecord]) -> Report:
 def _check(record: CallRecord) -> EchoCheck | None:
     if record.play_format != record.dialect.format:
         return None  # bytes of one encoding never equal those of another
-    check = check_echo(record.sent, record.sent_at, record.received, record.arrivals)
+    check = check_echo(record.sent, record.sent_at, record.received, record.arrivals, _cuts(record))
     return check if check.is_echo or record.script.expects_echo else None
+
+
+def _cuts(record: CallRecord) -> list[Cut]:
+    cuts = [Cut(at, at) for at in record.cleared_at]
+    if record.ending is Ending.HUNG_UP:
+        cuts.append(Cut(record.ended_at, record.ended_at))
+    if not record.dialect.tells_clear:
+        keys = zip(record.script.digits, record.pressed_at, strict=False)
+        cuts += [Cut(at, at + _CLEARS_WITHIN_S) for key, at in keys if key == CLEARING_KEY]
+    return cuts
 
 
 def _call_report(number: int, record: CallRecord, check: EchoCheck | None) -> CallReport:
@@ -107,12 +129,13 @@ def _call_report(number: int, record: CallRecord, check: EchoCheck | None) -> Ca
         frames_repeated=check.repeated if check else None,
         frames_out_of_order=check.out_of_order if check else None,
         frames_unknown=check.unknown if check else None,
+        frames_cut_off=check.cut_off if check else None,
         round_trip_ms=_round_trip(check.round_trips_ms) if check else None,
         gaps=record.playout.gaps,
         gap_longest_ms=round(record.playout.gap_longest_s * 1000, 1),
         marks_received=len(marks),
         marks_echoed=sum(mark.end is not MarkEnd.PENDING for mark in marks),
-        clears=record.clears,
+        clears=len(record.cleared_at),
         marks=[mark.name for mark in marks],
         mark_ends=[mark.end for mark in marks],
         ending=record.ending,
@@ -136,11 +159,12 @@ def _protocol_faults(record: CallRecord) -> list[str]:
 
 
 def _echo_faults(record: CallRecord, check: EchoCheck) -> list[str]:
-    """An agent that happens to echo may clear what it has not yet played, and hang up in the
-    middle; and it may say something of its own. Only an echo that was asked for may not."""
+    """An agent that happens to echo may clear what it has long kept back, or stop echoing before
+    it hangs up; and it may say something of its own. Only an echo that was asked for may not."""
     expects_echo = record.script.expects_echo
-    may_cut = not expects_echo and (record.clears > 0 or record.ending is not Ending.COMPLETED)
-    names = [mark.name for mark in record.playout.marks]
+    was_cut = bool(record.cleared_at) or record.ending is not Ending.COMPLETED
+    may_cut = was_cut and not expects_echo
+    names = [mark.name for mark in record.playout.marks if _NUMBERED_MARK.fullmatch(mark.name)]
     wrong = {
         "lost": 0 if may_cut else check.lost,
         "repeated": check.repeated,
@@ -178,6 +202,7 @@ def _total(calls: Sequence[CallReport], round_trips_ms: list[float]) -> Total:
         frames_repeated=_sum([call.frames_repeated for call in calls]),
         frames_out_of_order=_sum([call.frames_out_of_order for call in calls]),
         frames_unknown=_sum([call.frames_unknown for call in calls]),
+        frames_cut_off=_sum([call.frames_cut_off for call in calls]),
         round_trip_ms=_round_trip(round_trips_ms),
         gaps=sum(call.gaps for call in calls),
         gap_longest_ms=max((call.gap_longest_ms for call in calls), default=0.0),

@@ -22,9 +22,11 @@ def silent_call(*, expects_echo: bool = False, provider: str = "twilio") -> Call
     return record
 
 
-def echoed_call(frames: list[bytes] = FRAMES, *, expects_echo: bool = False) -> CallRecord:
+def echoed_call(
+    frames: list[bytes] = FRAMES, *, expects_echo: bool = False, provider: str = "twilio"
+) -> CallRecord:
     """Each frame of `frames` came 10 ms after its turn."""
-    record = silent_call(expects_echo=expects_echo)
+    record = silent_call(expects_echo=expects_echo, provider=provider)
     for number, frame in enumerate(frames):
         at = number * 0.02 + 0.01
         record.received += frame

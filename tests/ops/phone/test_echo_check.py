@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops.phone.echo_check import EchoCheck, check_echo
+from ops.phone.echo_check import IN_FLIGHT_S, Cut, EchoCheck, check_echo
 
 SIZE = 160
 DELAY_S = 0.010
@@ -32,16 +32,17 @@ def echo_of(sent: list[bytes]) -> list[Timed]:
     return [(payload, sent_at(number) + DELAY_S) for number, payload in enumerate(sent)]
 
 
-def check(sent: list[bytes], back: list[Timed]) -> EchoCheck:
+def check(sent: list[bytes], back: list[Timed], *cuts: Cut) -> EchoCheck:
     received, arrivals = b"", []
     for payload, at in back:
         received += payload
         arrivals.append((len(received), at))
-    return check_echo(sent, [sent_at(number) for number in range(len(sent))], received, arrivals)
+    times = [sent_at(number) for number in range(len(sent))]
+    return check_echo(sent, times, received, arrivals, cuts)
 
 
 def counts(result: EchoCheck) -> dict[str, int]:
-    names = ("lost", "repeated", "out_of_order", "unknown")
+    names = ("lost", "repeated", "out_of_order", "unknown", "cut_off")
     return {name: getattr(result, name) for name in names if getattr(result, name)}
 
 
@@ -164,13 +165,43 @@ def test_round_trip_ends_with_the_last_byte_of_the_frame() -> None:
     assert result.round_trips_ms == pytest.approx([30])
 
 
+def test_frames_on_their_way_at_a_cut_are_cut_off() -> None:
+    back = echo_of(UNIQUE)
+    del back[50:53]
+    assert counts(check(UNIQUE, back)) == {"lost": 3}
+    at = sent_at(52)
+    assert counts(check(UNIQUE, back, Cut(at, at))) == {"cut_off": 3}
+
+
+def test_frames_sent_after_a_cut_are_lost() -> None:
+    back = echo_of(UNIQUE)
+    del back[50:53]
+    at = sent_at(51)
+    assert counts(check(UNIQUE, back, Cut(at, at))) == {"cut_off": 2, "lost": 1}
+    assert counts(check(UNIQUE, back, Cut(at, sent_at(52)))) == {"cut_off": 3}
+
+
+def test_frames_overtaken_before_a_cut_are_lost() -> None:
+    back = echo_of(UNIQUE)
+    del back[50:53]
+    at = sent_at(60)
+    assert counts(check(UNIQUE, back, Cut(at, at))) == {"lost": 3}
+
+
+def test_frames_that_should_long_have_been_back_are_lost() -> None:
+    flying = round(IN_FLIGHT_S / 0.02)
+    result = check(UNIQUE, echo_of(UNIQUE)[:50], Cut(100.0, 100.0))
+    assert result.cut_off == flying + 1
+    assert result.lost == 150 - flying - 1
+
+
 FEW = st.lists(st.sampled_from([frame(n) for n in range(4)]), max_size=25)
 
 
-@given(FEW, FEW)
-def test_every_frame_counts_once(sent: list[bytes], back: list[bytes]) -> None:
-    result = check(sent, [(payload, 100.0) for payload in back])
-    assert result.in_step + result.out_of_order + result.lost == len(sent)
+@given(FEW, FEW, st.lists(st.floats(0, 200), max_size=3))
+def test_every_frame_counts_once(sent: list[bytes], back: list[bytes], cuts: list[float]) -> None:
+    result = check(sent, [(payload, 100.0) for payload in back], *(Cut(at, at) for at in cuts))
+    assert result.in_step + result.out_of_order + result.lost + result.cut_off == len(sent)
     assert sum(result[:3]) + result.unknown == len(back) or not sent
     assert len(result.round_trips_ms) == result.in_step + result.out_of_order
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from ops.phone import printout
+from ops.phone.line import Ending
 from ops.phone.report import report_on
 from tests.ops.phone.records import FRAMES, echoed_call, silent_call
 
@@ -47,6 +48,13 @@ def test_many_calls_are_totals_and_what_went_wrong() -> None:
 def test_faults_of_many_calls_are_cut() -> None:
     text = printout.table(report_on([echoed_call(FRAMES[:40])] * 15))
     assert text.endswith("and 5 more calls that did not behave")
+
+
+def test_what_was_cut_off_is_told() -> None:
+    record = echoed_call(FRAMES[:40])
+    record.ending = Ending.HUNG_UP
+    lines = printout.table(report_on([record])).splitlines()
+    assert lines[-1] == "twilio 1: on their way when the agent cleared or hung up: 10"
 
 
 def test_many_marks_are_cut() -> None:
