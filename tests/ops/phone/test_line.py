@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 
 import pytest
 
@@ -11,6 +12,8 @@ from ops.phone.playout import MarkEnd
 from tests.ops.phone.dialect_for_tests import RINGING
 
 TWILIO = known_dialects()["twilio"]
+TELNYX = known_dialects()["telnyx"]
+SILENT_FIRST = RINGING._replace(silent_s=0.5)
 CHUNKS = [bytes([number]) * 160 for number in range(50)]  # one second
 T = 500.0
 
@@ -133,7 +136,7 @@ def test_clear_returns_the_marks_at_once() -> None:
         rig.hear(0.1, event="mark", mark={"name": name})
     rig.hear(0.2, event="clear")
     assert rig.at(0.2) == ["mark", "mark"]
-    assert rig.line.record.clears == 1
+    assert rig.line.record.cleared_at == [T + 0.2]
 
 
 def test_stop_is_the_last_word() -> None:
@@ -196,3 +199,78 @@ def test_hang_up_in_the_words_of_the_protocol() -> None:
     assert line.is_over
     assert line.record.ending is Ending.HUNG_UP
     assert not line.record.faults
+
+
+def test_silence_before_the_first_word() -> None:
+    line = Line(SILENT_FIRST, Script([b"\0" * 640]))
+    assert line.open(now=T) == []
+    assert line.next_time() == T + 0.5
+    assert line.messages_to_send(now=T + 0.4) == []
+    assert line.messages_to_send(now=T + 0.5) == ['{"event": "incoming_call"}']
+    assert line.next_time() == T + 0.5 + RING_S
+    line.receive('{"event":"answer"}', now=T + 1)
+    assert line.messages_to_send(now=T + 1) == [b"\0" * 640]
+
+
+def test_hanging_up_before_the_first_word_says_nothing() -> None:
+    line = Line(SILENT_FIRST, Script([b"\0" * 640]))
+    line.open(now=T)
+    line.hang_up(Ending.INTERRUPTED)
+    assert line.messages_to_send(now=T + 0.1) == []
+    assert line.is_over
+    assert not line.record.faults
+
+
+def test_provider_replies_to_what_breaks_its_protocol() -> None:
+    line = Line(TELNYX, Script([b"\xff" * 160]))
+    line.open(now=T)
+    line.messages_to_send(now=T)
+    line.receive('{"event":"media","media":{"payload":"~~~~"}}', now=T + 0.01)
+    assert line.next_time() == T + 0.01
+    assert events(line.messages_to_send(now=T + 0.01)) == ["error"]
+    assert line.record.faults.total() == 1
+
+
+def shuffled(*, seconds: float, wakes_ms: int) -> tuple[Line, list[tuple[int, float, bytes]]]:
+    """A line at its end, and the chunk, time and audio of every message, as they left."""
+    count = round(seconds * 50)
+    chunks = [bytes([number % 256]) * 160 for number in range(count)]
+    line = Line(TELNYX, Script(chunks, shuffle_seed="1/1"))
+    line.open(now=T)
+    left: list[tuple[int, float, bytes]] = []
+    for step in range(round((seconds + 2) * 1000 / wakes_ms)):
+        now = T + step * wakes_ms / 1000
+        for message in line.messages_to_send(now=now):
+            fields = json.loads(message)
+            if fields["event"] == "media":
+                media = fields["media"]
+                left.append((int(media["chunk"]), now - T, b64decode(media["payload"])))
+    return line, left
+
+
+@pytest.mark.parametrize("wakes_ms", [5, 33])
+def test_shuffled_chunks_leave_late_but_all_of_them_do(wakes_ms: int) -> None:
+    line, left = shuffled(seconds=4, wakes_ms=wakes_ms)
+    chunks = [chunk for chunk, _, _ in left]
+    assert set(chunks) == set(range(1, 201))
+    assert chunks != sorted(chunks)
+    assert 200 < len(chunks) < 230
+    assert all(audio == bytes([chunk - 1]) * 160 for chunk, _, audio in left)
+    for chunk, at, _ in left:
+        assert -0.0001 <= at - (chunk - 1) * 0.02 <= 0.08 + wakes_ms / 1000
+    assert line.is_over
+    first_at = {chunk: at for chunk, at, _ in reversed(left)}
+    assert line.record.sent_at == pytest.approx(
+        [T + first_at[chunk] for chunk in range(1, 201)], abs=wakes_ms / 1000
+    )
+
+
+def test_what_is_still_on_its_way_leaves_before_the_goodbye() -> None:
+    line = Line(TELNYX, Script([b"\xff" * 160] * 20, shuffle_seed="1/1"))
+    line.open(now=T)
+    said = events(line.messages_to_send(now=T + 0.2))
+    line.hang_up(Ending.INTERRUPTED)
+    said += events(line.messages_to_send(now=T + 0.2))
+    assert len(line.record.sent_at) == 11
+    assert said.count("media") >= 11
+    assert said[-1] == "stop"

@@ -72,14 +72,54 @@ def test_echo_with_a_greeting_behaves_unless_a_pure_echo_is_expected() -> None:
     assert report_of(strict).faults == ["5 frames never sent but heard"]
 
 
-def test_agent_may_clear_and_hang_up_in_the_middle_of_its_echo() -> None:
-    cleared = echoed_call(FRAMES[:40])
-    cleared.clears = 1
-    assert report_of(cleared).behaved
-    left = echoed_call(FRAMES[:40])
-    left.ending = Ending.HUNG_UP
-    assert report_of(left).behaved
-    assert report_of(left).frames_lost == 10
+def cleared_call(*, expects_echo: bool, provider: str = "twilio") -> CallRecord:
+    """At 0.5 s, when 5 frames were on their way."""
+    record = echoed_call(FRAMES[:21] + FRAMES[26:], expects_echo=expects_echo, provider=provider)
+    record.arrivals = [(end, at + (0.1 if at > 0.42 else 0)) for end, at in record.arrivals]
+    return record
+
+
+@pytest.mark.parametrize("expects_echo", [True, False])
+def test_what_is_on_its_way_at_a_clear_is_not_lost(*, expects_echo: bool) -> None:
+    record = cleared_call(expects_echo=expects_echo)
+    record.cleared_at = [0.51]
+    report = report_of(record)
+    assert report.faults == []
+    assert (report.frames_lost, report.frames_cut_off, report.clears) == (0, 5, 1)
+    record.cleared_at = []
+    assert report_of(record).faults == ["5 frames lost"]
+
+
+@pytest.mark.parametrize("expects_echo", [True, False])
+def test_what_is_on_its_way_when_the_agent_hangs_up_is_not_lost(*, expects_echo: bool) -> None:
+    record = echoed_call(FRAMES[:40], expects_echo=expects_echo)
+    assert report_of(record).faults == ["10 frames lost"]
+    record.ending = Ending.HUNG_UP
+    assert report_of(record).faults == []
+    assert report_of(record).frames_cut_off == 10
+
+
+def test_frame_that_was_overtaken_is_lost_though_the_agent_hung_up() -> None:
+    record = echoed_call(FRAMES[:9] + FRAMES[10:40], expects_echo=True)
+    record.arrivals = [(end, at + 0.02) for end, at in record.arrivals]
+    record.ending = Ending.HUNG_UP
+    assert report_of(record).faults == ["1 frame lost"]
+
+
+def test_agent_that_happens_to_echo_may_lose_what_it_clears() -> None:
+    record = echoed_call(FRAMES[:9] + FRAMES[10:])
+    record.arrivals = [(end, at + 0.02) for end, at in record.arrivals]
+    record.cleared_at = [0.9]
+    assert report_of(record).behaved
+    assert report_of(record).frames_lost == 1
+
+
+@pytest.mark.parametrize(("key", "lost"), [("*", 0), ("5", 5)])
+def test_provider_that_is_not_told_of_a_clear_goes_by_its_key(key: str, lost: int) -> None:
+    record = cleared_call(expects_echo=True, provider="sunvone")
+    record.script = msgspec.structs.replace(record.script, digits=key)
+    record.pressed_at = [0.5]
+    assert report_of(record).frames_lost == lost
 
 
 def test_marks_are_listed_with_their_ends() -> None:
@@ -97,11 +137,12 @@ def test_marks_are_listed_with_their_ends() -> None:
     assert (report.marks_received, report.marks_echoed) == (3, 2)
 
 
-def test_mark_that_comes_twice_from_an_echo_is_a_fault() -> None:
-    record = echoed_call()
-    for _ in range(2):
-        record.playout.mark("twin", now=2.0)
-    assert report_of(record).faults == ["mark 'twin' came more than once"]
+@pytest.mark.parametrize("expects_echo", [True, False])
+def test_numbered_mark_that_comes_twice_from_an_echo_is_a_fault(*, expects_echo: bool) -> None:
+    record = echoed_call(expects_echo=expects_echo)
+    for name in ["echo-50", "dtmf-1", "echo-50", "dtmf-1", "echo-1x", "echo-1x"]:
+        record.playout.mark(name, now=2.0)
+    assert report_of(record).faults == ["mark 'echo-50' came more than once"]
 
 
 def test_protocol_faults_are_counted_not_repeated() -> None:
