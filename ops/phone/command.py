@@ -1,4 +1,8 @@
-"""`trunkline call`: play a telephony provider, place calls in real time, say how they went."""
+"""`trunkline call`: play a telephony provider, place calls in real time, say how they went.
+
+What is not in every provider's power (keys, codecs, disorder ..) must be in the power of those that
+are named; with `all`, it is asked only of those that can.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ import asyncio
 import gc
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,10 +19,10 @@ import msgspec
 import uvloop
 
 from common.errors import UsageError
-from ops.phone import printout, speech, wav
+from ops.phone import printout, recordings, speech
 from ops.phone.dialect import Dialect
 from ops.phone.dialects import known_dialects
-from ops.phone.line import CallRecord, Script
+from ops.phone.line import Script
 from ops.phone.report import report_on
 from ops.phone.switchboard import Placement, place
 
@@ -29,7 +33,10 @@ ALL = "all"
 #: Stands for the provider's name in a URL.
 PLACEHOLDER = "PROVIDER"
 DEFAULT_URL = f"ws://127.0.0.1:8080/media/{PLACEHOLDER}"
+DEFAULT_SEED = 1
 
+#: What sunvone's variant is called, and the option that chooses it.
+_INTERRUPT = "interrupt"
 _DIGITS = frozenset("0123456789*#ABCD")
 _KILLED = 128  # plus the number of the signal, as shells have it
 
@@ -48,14 +55,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--url",
         default=DEFAULT_URL,
-        help=f"where to call; {PLACEHOLDER} in it is replaced by the name (default: %(default)s)",
+        help=f"where to call; {PLACEHOLDER} in it is replaced by the name, which also completes "
+        "a path that ends in /media/; at the path / the edge finds out who is calling (default: "
+        "%(default)s)",
     )
     parser.add_argument(
         "--play",
         type=Path,
         metavar="IN.WAV",
-        help="what the caller says: 8 kHz mono WAV, 16-bit PCM or mu-law (default: a tune in "
-        "which no two frames are alike)",
+        help="what the caller says: mono WAV, 16-bit PCM, mu-law or A-law, at 8 to 48 kHz "
+        "(default: a tune in which no two frames are alike)",
     )
     parser.add_argument(
         "--dtmf",
@@ -80,6 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--calls", type=int, default=1, metavar="N", help="calls of each provider (default: 1)"
     )
+    _add_manners(parser)
     parser.add_argument("--json", action="store_true", help="report as one JSON document")
     parser.add_argument(
         "--expect",
@@ -87,6 +97,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="echo: what is sent must come back, whole and in order; auto: the same where most of "
         "it does come back (default)",
+    )
+
+
+def _add_manners(parser: argparse.ArgumentParser) -> None:
+    codecs = _variants(known_dialects().values())
+    parser.add_argument(
+        "--codec",
+        type=str.upper,
+        help=f"telnyx: the codec of the call, one of {', '.join(codecs)} (default: PCMU)",
+    )
+    parser.add_argument(
+        "--interrupt",
+        action="store_true",
+        help="sunvone: know the message `interrupt`, as the newer version of the protocol does",
+    )
+    parser.add_argument(
+        "--shuffle",
+        action="store_true",
+        help="telnyx: send audio out of order, within 5 frames, and every 20th frame twice",
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        metavar="N",
+        help=f"--shuffle: which disorder, the same for the same N (default: {DEFAULT_SEED})",
     )
 
 
@@ -101,7 +136,11 @@ def run(args: argparse.Namespace) -> int:
 def _run(args: argparse.Namespace) -> int:
     dialects = _dialects(args.provider)
     placements = _placements(args, dialects)
-    paths = _record_paths(args.record, dialects, args.calls)
+    names = [dialect.name for dialect in dialects]
+    paths = recordings.paths(args.record, names, args.calls)
+    keyless = [dialect.name for dialect in dialects if not dialect.has_dtmf]
+    if args.dtmf and keyless:
+        print(f"trunkline call: --dtmf: no keys to press on {', '.join(keyless)}", file=sys.stderr)
     gc.freeze()  # a full collection, mostly of imported modules, would stall every call 20 ms
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -111,7 +150,7 @@ def _run(args: argparse.Namespace) -> int:
     report = report_on(session.records)
     print(msgspec.json.encode(report).decode() if args.json else printout.table(report))
     for path, record in zip(paths, session.records, strict=False):
-        _write(path, record)
+        recordings.write(path, record)
     if session.signal is not None:
         return _KILLED + session.signal
     return 0 if report.total.behaved else 1
@@ -122,16 +161,23 @@ def _placements(args: argparse.Namespace, dialects: Sequence[Dialect]) -> list[P
         raise UsageError(f"--calls must be at least 1, not {args.calls}")
     if args.seconds is not None and not (0 < args.seconds < math.inf):
         raise UsageError(f"--seconds must be more than 0, not {args.seconds:g}")
-    digits = _digits(args.dtmf, dialects, skips_keyless=args.provider == ALL)
+    if args.seed is not None and not args.shuffle:
+        raise UsageError("--seed says how to --shuffle, which is not asked for")
+    _check_powers(args, dialects)
+    digits = _digits(args.dtmf)
     placements: list[Placement] = []
     for dialect in dialects:
-        url = _url(args.url.replace(PLACEHOLDER, dialect.name))
+        spoken = _spoken(dialect, args)
         script = Script(
-            _speech(dialect, args.play, args.seconds),
+            _speech(spoken, args.play, args.seconds),
             digits=digits if dialect.has_dtmf else "",
             expects_echo=args.expect == "echo",
         )
-        placements += [Placement(dialect, script, url)] * args.calls
+        url = _url(args.url, dialect.name)
+        placements += [
+            Placement(spoken, _shuffled(script, dialect, args, call), url)
+            for call in range(1, args.calls + 1)
+        ]
     return placements
 
 
@@ -146,18 +192,53 @@ def _dialects(providers: str) -> list[Dialect]:
     return [known[name] for name in names]
 
 
-def _digits(text: str, dialects: Sequence[Dialect], *, skips_keyless: bool) -> str:
+def _check_powers(args: argparse.Namespace, dialects: Sequence[Dialect]) -> None:
+    def check(option: str, has_power: Callable[[Dialect], bool], lack: str) -> None:
+        lacking = [dialect.name for dialect in dialects if not has_power(dialect)]
+        if lacking and (args.provider != ALL or len(lacking) == len(dialects)):
+            raise UsageError(f"{option}: {lacking[0]} {lack}")
+
+    if args.dtmf:
+        check("--dtmf", lambda d: d.has_dtmf, "has no way to tell which key was pressed")
+    if args.codec is not None:
+        known = ", ".join(_variants(dialects))
+        lack = f"has no codec {args.codec} to choose" + (f"; known are {known}" if known else "")
+        check("--codec", lambda d: args.codec in _variants([d]), lack)
+    if args.interrupt:
+        check("--interrupt", lambda d: _INTERRUPT in d.variants, "never knows `interrupt`")
+    if args.shuffle:
+        check("--shuffle", lambda d: d.shuffles, "sends its audio in order")
+
+
+def _variants(dialects: Iterable[Dialect]) -> list[str]:
+    """The codecs that may be chosen."""
+    return [name for dialect in dialects for name in dialect.variants if name != _INTERRUPT]
+
+
+def _spoken(dialect: Dialect, args: argparse.Namespace) -> Dialect:
+    """The dialect as it was asked for."""
+    if args.interrupt:
+        dialect = dialect.variants.get(_INTERRUPT, dialect)
+    return dialect if args.codec is None else dialect.variants.get(args.codec, dialect)
+
+
+def _shuffled(script: Script, dialect: Dialect, args: argparse.Namespace, call: int) -> Script:
+    if not args.shuffle or not dialect.shuffles:
+        return script
+    seed = DEFAULT_SEED if args.seed is None else args.seed
+    return msgspec.structs.replace(script, shuffle_seed=f"{seed}/{call}")
+
+
+def _digits(text: str) -> str:
     digits = text.upper()
     wrong = sorted(set(digits) - _DIGITS)
     if wrong:
         raise UsageError(f"--dtmf: {wrong[0]!r} is no key; keys are 0-9 * # A-D")
-    keyless = [dialect.name for dialect in dialects if not dialect.has_dtmf]
-    if digits and keyless and (not skips_keyless or len(keyless) == len(dialects)):
-        raise UsageError(f"--dtmf: {keyless[0]} has no way to tell which key was pressed")
     return digits
 
 
-def _url(url: str) -> str:
+def _url(text: str, name: str) -> str:
+    url = text.replace(PLACEHOLDER, name)
     try:
         parts = urlsplit(url)
         is_good = parts.scheme in ("ws", "wss") and parts.hostname and parts.port != 0
@@ -165,6 +246,8 @@ def _url(url: str) -> str:
         is_good = False
     if not is_good:
         raise UsageError(f"--url: {url!r} is no WebSocket URL such as {DEFAULT_URL}")
+    if parts.path.endswith("/media/"):
+        return parts._replace(path=parts.path + name).geturl()
     return url
 
 
@@ -172,43 +255,3 @@ def _speech(dialect: Dialect, path: Path | None, seconds: float | None) -> list[
     if path is None:
         return speech.tune(dialect.format, chunk_ms=dialect.chunk_ms, seconds=seconds)
     return speech.from_wav(path, dialect.format, chunk_ms=dialect.chunk_ms, seconds=seconds)
-
-
-def _record_paths(path: Path | None, dialects: Sequence[Dialect], calls: int) -> list[Path]:
-    """One for each call, in order; none when nothing is to be recorded."""
-    if path is None:
-        return []
-    if not path.name:
-        raise UsageError(f"--record: {path} is a directory")
-    names = [f"-{dialect.name}" for dialect in dialects] if len(dialects) > 1 else [""]
-    numbers = [f"-{number}" for number in range(1, calls + 1)] if calls > 1 else [""]
-    paths = [
-        path.with_name(f"{path.stem}{name}{number}{path.suffix}")
-        for name in names
-        for number in numbers
-    ]
-    for each in paths:
-        _check_writable(each)
-    return paths
-
-
-def _check_writable(path: Path) -> None:
-    """By writing nothing: permissions alone do not tell, least of all root's."""
-    exists = path.exists()
-    try:
-        path.open("ab").close()
-        if not exists:
-            path.unlink()
-    except OSError as error:
-        raise _unwritable(path, error) from error
-
-
-def _unwritable(path: Path, error: OSError) -> UsageError:
-    return UsageError(f"--record: {path} cannot be written: {(error.strerror or '').lower()}")
-
-
-def _write(path: Path, record: CallRecord) -> None:
-    try:
-        wav.write(path, record.playout.heard(now=record.ended_at), record.play_format)
-    except OSError as error:
-        raise _unwritable(path, error) from error

@@ -184,7 +184,7 @@ class _MarksTwice(Conversation):
         await self.play(payload)
         if number == 3:
             for _ in range(2):
-                await self.send(event="mark", mark={"name": "twin"})
+                await self.send(event="mark", mark={"name": "echo-3"})
 
 
 class _Fails(Conversation):
@@ -232,7 +232,7 @@ VICES = {
     _Damages: "1 frame never sent but heard",
     _Invents: "1 frame never sent but heard",
     _IsSilent: "15 frames lost",
-    _MarksTwice: "mark 'twin' came more than once",
+    _MarksTwice: "mark 'echo-3' came more than once",
     _Fails: "the edge closed with 1011 (internal error) 'boom'",
     _Vanishes: "dropped the connection without a close frame",
     _GoesWithoutACode: "the edge closed with 1005 (no code given)",

@@ -9,15 +9,16 @@ import signal
 import socket
 import subprocess
 import sys
+import wave
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ops.phone import command
+from ops.phone import command, speech, wav
 from ops.phone import line as line_module
 from ops.phone.dialects import known_dialects
-from tests.ops.phone.echo_edge import Conversation, serving
+from tests.ops.phone.echo_edge import Conversation, EchoEdge, serving
 
 ROOT = Path(__file__).parents[3]
 SPEECH = ROOT / "tests" / "fixtures" / "speech.wav"
@@ -125,17 +126,142 @@ def test_names_of_recordings(
     assert sorted(path.name for path in tmp_path.iterdir()) == names
 
 
-def test_all_is_one_call_of_each_known_provider(
-    output: Output, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # The echo server understands Twilio's kin only.
-    kin = {name: known_dialects()[name] for name in ("mesmer", "twilio")}
-    monkeypatch.setattr(command, "known_dialects", lambda: kin)
+@pytest.mark.parametrize("calls", [1, 4])
+def test_all_is_calls_of_each_known_provider(tmp_path: Path, output: Output, calls: int) -> None:
     with serving() as edge:
-        keys = ["--dtmf", "5"]  # pressed where there are keys
-        assert call("all", "--url", edge.url, "--seconds", "0.02", "--json", *keys) == 0
-    assert [each["provider"] for each in output.report()["calls"]] == list(kin)
-    assert sum(len(each.said("dtmf")) for each in edge.conversations) == 1
+        shared = ["--url", edge.url, "--calls", str(calls), "--expect", "echo", "--json"]
+        recording = ["--record", str(tmp_path / "heard.wav")]
+        assert call("all", *shared, "--play", str(SPEECH), "--seconds", "0.5", *recording) == 0
+    report = output.report()
+    providers = [name for name in known_dialects() for _ in range(calls)]
+    assert [each["provider"] for each in report["calls"]] == providers
+    assert all(each["sent_sha256"] == each["heard_sha256"] for each in report["calls"])
+    for name, dialect in known_dialects().items():
+        sent = b"".join(
+            speech.from_wav(SPEECH, dialect.format, chunk_ms=dialect.chunk_ms, seconds=0.5)
+        )
+        for number in [""] if calls == 1 else [f"-{each}" for each in range(1, calls + 1)]:
+            assert wav.read(tmp_path / f"heard-{name}{number}.wav", dialect.format) == sent
+
+
+def test_with_all_keys_are_pressed_where_there_are_keys(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with serving() as edge:
+        assert call("all", "--url", edge.url, "--seconds", "0.1", "--dtmf", "5", "--json") == 0
+    assert capsys.readouterr().err == (
+        "trunkline call: --dtmf: no keys to press on mesmer, wavix\n"
+    )
+    pressed = {
+        path: each.said("dtmf") for path, each in zip(edge.paths, edge.conversations, strict=True)
+    }
+    assert {path.rpartition("/")[2] for path, keys in pressed.items() if len(keys) == 1} == {
+        "sunvone",
+        "telnyx",
+        "twilio",
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "called"),
+    [
+        ("/", {"/"}),
+        ("", {"/"}),
+        ("/media/", {"/media/mesmer", "/media/twilio"}),
+        ("/media/PROVIDER", {"/media/mesmer", "/media/twilio"}),
+        ("/media/twilio", {"/media/twilio"}),
+    ],
+)
+def test_where_providers_call(output: Output, path: str, called: set[str]) -> None:
+    with serving() as edge:
+        url = f"ws://127.0.0.1:{edge.port}{path}"
+        assert call("mesmer,twilio", "--url", url, "--seconds", "0.02") == 0
+    assert set(edge.paths) == called
+
+
+def test_codec_is_chosen_where_there_is_a_choice(tmp_path: Path, output: Output) -> None:
+    with serving() as edge:
+        shared = ["--url", edge.url, "--seconds", "0.2", "--expect", "echo", "--json"]
+        recording = ["--record", str(tmp_path / "heard.wav")]
+        assert call("all", *shared, *recording, "--codec", "l16") == 0
+        telnyx = edge.conversations[edge.paths.index("/media/telnyx")]
+    (start,) = telnyx.said("start")
+    assert start["start"]["media_format"] == {
+        "encoding": "L16",
+        "sample_rate": 16_000,
+        "channels": 1,
+    }
+    with wave.open(str(tmp_path / "heard-telnyx.wav")) as file:
+        assert (file.getframerate(), file.getsampwidth(), file.getnframes()) == (16_000, 2, 3200)
+
+
+def chunks_of(edge: EchoEdge) -> list[list[int]]:
+    """The numbers of the audio messages of each call, as they came."""
+    return [
+        [int(message["media"]["chunk"]) for message in each.said("media")]
+        for each in edge.conversations
+    ]
+
+
+def test_shuffled_audio_is_the_same_audio(output: Output) -> None:
+    orders = []
+    for seed in (["--seed", "1"], [], ["--seed", "2"]):
+        with serving() as edge:
+            shared = ["telnyx", "--url", edge.url, "--seconds", "0.6", "--expect", "echo", "--json"]
+            assert call(*shared, "--shuffle", "--calls", "2", *seed) == 0
+        report = output.report()
+        assert all(each["sent_sha256"] == each["heard_sha256"] for each in report["calls"])
+        orders.append(sorted(chunks_of(edge)))
+    first, default, other = orders
+    assert first == default != other
+    assert first[0] != first[1]
+    assert all(set(chunks) == set(range(1, 31)) for chunks in first)
+
+
+def test_with_all_the_others_keep_their_order(output: Output) -> None:
+    with serving() as edge:
+        shared = ["--url", edge.url, "--seconds", "0.4", "--expect", "echo", "--json"]
+        assert call("all", *shared, "--shuffle") == 0
+    assert output.report()["total"]["frames_lost"] == 0
+    is_sorted = {
+        path.rpartition("/")[2]: [message["media"]["payload"] for message in each.said("media")]
+        for path, each in zip(edge.paths, edge.conversations, strict=True)
+    }
+    assert is_sorted["telnyx"] != is_sorted["twilio"] == is_sorted["mesmer"]
+
+
+class _TheAgentEcho(Conversation):
+    """What the built-in agent does at a key, with 3 frames always on their way."""
+
+    async def on_frame(self, number: int, payload: str) -> None:
+        self.queue = [*getattr(self, "queue", []), payload]
+        while len(self.queue) > 3:
+            await self.play(self.queue.pop(0))
+
+    async def receive(self, message: dict[str, Any]) -> None:
+        await super().receive(message)
+        match message:
+            case {"event": "dtmf", "dtmf": {"digit": "*"}}:
+                self.queue.clear()
+                await self.send(event="clear")
+            case {"event": "dtmf", "dtmf": {"digit": "0"}}:
+                await self.socket.close(code=1000)
+            case {"event": "dtmf", "dtmf": {"digit": digit}}:
+                await self.send(event="mark", mark={"name": f"dtmf-{digit}"})
+            case {"event": "stop"}:
+                pass
+
+
+@pytest.mark.parametrize("expect", ["echo", "auto"])
+def test_key_may_be_pressed_twice_clear_and_hang_up(output: Output, expect: str) -> None:
+    with serving(_TheAgentEcho) as edge:
+        shared = ["twilio", "--url", edge.url, "--seconds", "4", "--expect", expect, "--json"]
+        assert call(*shared, "--dtmf", "121*0") == 0
+    report = output.report()["calls"][0]
+    assert report["marks"] == ["dtmf-1", "dtmf-2", "dtmf-1"]
+    assert report["ending"] == "hung up by the agent"
+    assert report["clears"] == 1
+    assert (report["frames_lost"], report["frames_cut_off"]) == (0, 6)
 
 
 def test_keys_are_pressed(output: Output) -> None:
@@ -229,6 +355,15 @@ def test_unknown_host(output: Output) -> None:
         (["twilio", "--dtmf", "12x"], "'X' is no key"),
         (["mesmer", "--dtmf", "1"], "mesmer has no way to tell which key was pressed"),
         (["twilio,mesmer", "--dtmf", "1"], "mesmer has no way"),
+        (["wavix", "--dtmf", "1"], "wavix has no way"),
+        (["twilio", "--shuffle"], "--shuffle: twilio sends its audio in order"),
+        (["telnyx,wavix", "--shuffle"], "wavix sends its audio in order"),
+        (["telnyx", "--seed", "2"], "--seed says how to --shuffle"),
+        (["telnyx", "--codec", "G729"], "known are PCMU, PCMA, L16, L16/16000, L16/8000"),
+        (["all", "--codec", "G729"], "has no codec G729 to choose; known are PCMU, PCMA"),
+        (["wavix", "--codec", "PCMA"], "wavix has no codec PCMA to choose"),
+        (["sunvone", "--codec", "interrupt"], "no codec INTERRUPT"),
+        (["telnyx", "--interrupt"], "--interrupt: telnyx never knows `interrupt`"),
         (["twilio", "--url", "http://127.0.0.1/"], "is no WebSocket URL"),
         (["twilio", "--url", "ws://"], "is no WebSocket URL"),
         (["twilio", "--url", "ws://host:port/"], "is no WebSocket URL"),
@@ -267,7 +402,7 @@ def test_help_tells_how_recordings_are_named(capsys: pytest.CaptureFixture[str])
     assert exited.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
     assert "HEARD-<provider>-1.WAV" in text
-    assert "mesmer, twilio" in text
+    assert "mesmer, sunvone, telnyx, twilio, wavix" in text
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
