@@ -1,14 +1,16 @@
 # make up: run the whole system. make test: run the tests. make check: everything that CI checks.
+# make fuzz: feed every provider's adapter what nobody would send, FUZZ_SECONDS=60 each.
 # All of them install into .venv first, when pyproject.toml is newer than the installation.
 # ARGS goes to the command: make up ARGS="--workers 2", make test ARGS="-k pacer".
 
 PYTHON ?= python3
 ARGS ?=
+FUZZ_SECONDS ?= 60
 
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: help install up test check format clean
+.PHONY: help install up test check fuzz format clean
 .DEFAULT_GOAL := help
 
 help:
@@ -39,6 +41,11 @@ check: install
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/pytest $(ARGS)
+
+fuzz: install
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[fuzz]"
+	@$(BIN)/python -c "from edge.providers import providers; print(*providers(), sep='\n')" | \
+		xargs -I NAME -P 2 $(BIN)/python tests/fuzz/fuzz_adapters.py NAME $(FUZZ_SECONDS)
 
 format: install
 	@$(BIN)/ruff check --fix .
