@@ -15,7 +15,6 @@ RFC 3551 sends L16 in network byte order and Telnyx does not say: TRUNKLINE_TELN
 from __future__ import annotations
 
 from base64 import b64decode
-from binascii import Error as Base64Error
 from typing import Annotated, Literal, TypeAlias
 
 import msgspec
@@ -266,7 +265,7 @@ def _decoded(client_state: str | None) -> str | None:
     """What the customer gave Telnyx to keep; None when it is not base64 of a text."""
     try:
         return b64decode(client_state or "", validate=True).decode()
-    except (Base64Error, UnicodeDecodeError):
+    except ValueError:  # base64's and UTF-8's errors are of this kind
         return None
 
 
