@@ -13,23 +13,19 @@ import argparse
 import contextlib
 import json
 import os
-import socket
 import statistics
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ops import redis_server
+from ops.bench.processes import answers, free_port, running, trunkline, wait_for
 
 __all__ = ["main"]
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-_START_TIMEOUT_S = 10.0
 
 
 class System(NamedTuple):
@@ -94,65 +90,18 @@ def _cpu_s(pid: int) -> float:
 
 @contextlib.contextmanager
 def _bare_echo() -> Iterator[System]:
-    port = _free_port()
-    with _running(["ops.bench.bare_echo", str(port)], {}) as pid:
-        _wait_for(f"http://127.0.0.1:{port}/", {200, 404})
+    port = free_port()
+    with running(["ops.bench.bare_echo", str(port)], {}) as pid:
+        wait_for(lambda: answers(f"http://127.0.0.1:{port}/", {200, 404}))
         yield System(port, {"echo": pid})
 
 
 @contextlib.contextmanager
 def _trunkline() -> Iterator[System]:
-    port = _free_port()
-    with (
-        redis_server.fresh_directory() as directory,
-        redis_server.running(redis_server.find_binary(), directory=directory) as url,
-    ):
-        environ = {"REDIS_URL": url, "TRUNKLINE_PORT": str(port), "TRUNKLINE_LOG_LEVEL": "WARNING"}
-        with _running(["edge"], environ) as edge, _running(["workers"], environ) as worker:
-            _wait_for(f"http://127.0.0.1:{port}/readyz", {200})
-            yield System(port, {"edge": edge, "redis": _redis_pid(url), "worker": worker})
-
-
-@contextlib.contextmanager
-def _running(module: list[str], environ: dict[str, str]) -> Iterator[int]:
-    process = subprocess.Popen([sys.executable, "-m", *module], env={**os.environ, **environ})
-    try:
-        yield process.pid
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _redis_pid(url: str) -> int:
-    with socket.socket(socket.AF_UNIX) as client:
-        client.connect(url.removeprefix("unix://"))
-        client.sendall(b"INFO server\r\n")
-        answer = client.recv(65_536).decode()
-    return int(answer.partition("process_id:")[2].split()[0])
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _wait_for(url: str, statuses: set[int]) -> None:
-    deadline = time.monotonic() + _START_TIMEOUT_S
-    while True:
-        try:
-            with urllib.request.urlopen(url, timeout=1) as answer:
-                status = answer.status
-        except urllib.error.HTTPError as error:
-            status = error.code
-        except OSError:
-            status = 0
-        if status in statuses:
-            return
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{url} did not answer {statuses}")
-        time.sleep(0.05)
+    port = free_port()
+    environ = {"TRUNKLINE_PORT": str(port), "TRUNKLINE_LOG_LEVEL": "WARNING"}
+    with redis_server.fresh_directory() as directory, trunkline(directory, environ) as pids:
+        yield System(port, pids)
 
 
 if __name__ == "__main__":
