@@ -149,11 +149,14 @@ class TestTake:
         assert bus.read_taken(await call.ask(bus.taken_before(LANE, "w1"))) == []
         assert await redis.xlen(LANE.calls) == 0
 
-    async def test_entry_withdrawn_after_it_was_taken_is_passed_over(self, call: Bus) -> None:
+    async def test_call_withdrawn_after_it_was_taken_is_not_pending(
+        self, call: Bus, redis: Redis
+    ) -> None:
         await call.ask(bus.create_group(LANE))
         await call.announce()
         await call.take()
         await call.ask(bus.withdraw(CALL))
+        assert (await redis.xpending(CALL.calls, "workers"))["pending"] == 0
         assert bus.read_taken(await call.ask(bus.taken_before(LANE, "w1"))) == []
 
     async def test_group_exists_once(self, call: Bus) -> None:
