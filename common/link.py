@@ -113,7 +113,8 @@ _PASSING = (
 
 def _is_passing(error: ResponseError) -> bool:
     is_known = isinstance(error, OutOfMemoryError | ReadOnlyError | TryAgainError)
-    return is_known or str(error).startswith(_PASSING)
+    # Before Redis 7, the error of a command in a script comes wrapped in one about the script.
+    return is_known or str(error).rpartition(": -")[2].startswith(_PASSING)
 
 
 class _ScriptLostError(ReplyError):

@@ -147,8 +147,7 @@ async def test_cancelled_in_a_blocking_read_it_serves_the_next_request(link: Lin
     assert await link.execute([(b"ECHO", b"next")]) == [b"next"]
 
 
-async def test_server_that_cannot_write_now_counts_as_no_answer(redis_url: str) -> None:
-    link = Link(redis_url, timeout_s=2.0)
+async def test_server_that_cannot_write_now_counts_as_no_answer(link: Link) -> None:
     limit = (b"CONFIG", b"SET", b"maxmemory")
     try:
         await link.execute([(*limit, 1)])
@@ -157,11 +156,9 @@ async def test_server_that_cannot_write_now_counts_as_no_answer(redis_url: str) 
     finally:
         await link.execute([(*limit, 0)])
     assert await link.execute([(b"SET", b"k", b"v")]) == [b"OK"]
-    await link.close()
 
 
-async def test_server_that_cannot_run_a_script_now_counts_as_no_answer(redis_url: str) -> None:
-    link = Link(redis_url, timeout_s=2.0)
+async def test_server_that_cannot_run_a_script_now_counts_as_no_answer(link: Link) -> None:
     limit = (b"CONFIG", b"SET", b"maxmemory")
     try:
         await link.execute([(*limit, 1)])
@@ -170,7 +167,6 @@ async def test_server_that_cannot_run_a_script_now_counts_as_no_answer(redis_url
     finally:
         await link.execute([(*limit, 0)])
     assert await link.execute([ANNOUNCE]) == [b"ANNOUNCED"]
-    await link.close()
 
 
 async def test_url_that_redis_py_does_not_know_is_the_users_fault() -> None:
