@@ -24,6 +24,9 @@ __all__ = ["Pacer", "Pacing"]
 #: Hanging up grants this much, so that the last word is not cut off.
 HANG_UP_MARGIN_S = 0.1
 
+#: How long before the caller would hear a gap a frame that is not full leaves all the same.
+_LAST_MOMENT_S = 0.005
+
 #: From so many frames that are due at once, one long message is cheaper for both sides.
 _COALESCE_FRAMES = 5
 
@@ -113,7 +116,11 @@ class Pacer:
         return due
 
     def _audio_time(self) -> float:
-        return max(self._ends_at - self._lead_s, self._not_before)
+        lead_s = self._lead_s
+        if self._whole_frames and self._pushed - self._sent < self._frame_samples:
+            # A frame that is not full may be filled yet: it is padded when it must leave.
+            lead_s = min(lead_s, _LAST_MOMENT_S)
+        return max(self._ends_at - lead_s, self._not_before)
 
     def _take_audio(self, now: float) -> PlayAudio:
         start = max(self._ends_at, now)
@@ -122,6 +129,8 @@ class Pacer:
             frames = int(behind_s * self._format.rate_hz) // self._frame_samples
             if frames < _COALESCE_FRAMES:
                 frames = 1
+            if self._whole_frames:
+                frames = max(1, min(frames, (self._pushed - self._sent) // self._frame_samples))
             taken = self._slice(min(frames * self._frame_samples, self._max_samples))
         else:
             command = self._queue.popleft()

@@ -142,6 +142,13 @@ class TestPieces:
         assert line.payloads == [b"\x55" * 160, b"\x55" * 10 + b"\xff" * 150]
         assert line.pacer.pushed_samples == 320
 
+    def test_frame_that_is_not_full_waits_to_be_filled(self) -> None:
+        """Speech that comes in pieces of 50 ms must not get silence between them."""
+        line = Line(whole_frames=True, lead_ms=200)
+        for piece in range(4):
+            line.run(until=START + piece * 0.03).push(audio(50))
+        assert line.run().payloads == [b"\x55" * 160] * 10
+
     def test_last_frame_stays_short_where_it_may(self) -> None:
         assert Line().push(PlayAudio(b"\x55" * 170)).run().sizes == [160, 10]
 
