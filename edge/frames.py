@@ -21,6 +21,7 @@ __all__ = [
     "DIGITS",
     "JsonChannel",
     "Number",
+    "StreamNamed",
     "audio_format",
     "decode",
     "known",
@@ -47,6 +48,19 @@ _ENCODINGS = {
 
 #: A number on the wire. Decoders that are not strict take it as text too: providers differ.
 Number = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+
+
+class StreamNamed(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """Something that names its stream as Twilio does; copies of Twilio are met with the other
+    spelling."""
+
+    stream_sid: str = ""
+    stream_sid_in_snake_case: str = msgspec.field(default="", name="stream_sid")
+
+    @property
+    def stream_id(self) -> str:
+        return self.stream_sid or self.stream_sid_in_snake_case
+
 
 FrameT = TypeVar("FrameT")
 

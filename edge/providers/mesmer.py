@@ -26,7 +26,7 @@ from edge.adapter import (
     Traits,
     guarded,
 )
-from edge.frames import JsonChannel, audio_format, decode, known, optional_id
+from edge.frames import JsonChannel, StreamNamed, audio_format, decode, known, optional_id
 
 __all__ = ["PROVIDER", "MesmerAdapter"]
 
@@ -41,8 +41,7 @@ class _MediaFormat(_Part, frozen=True):
     channels: int = 1
 
 
-class _Ids(_Part, frozen=True):
-    stream_sid: str = ""
+class _Ids(StreamNamed, frozen=True):
     call_sid: str = ""
     account_sid: str = ""
 
@@ -59,8 +58,8 @@ class _MarkBody(_Part, frozen=True):
     name: str
 
 
-class _Frame(msgspec.Struct, frozen=True, rename="camel", tag_field="event", kw_only=True):
-    stream_sid: str = ""
+class _Frame(StreamNamed, frozen=True, tag_field="event", kw_only=True):
+    pass
 
 
 class _Connected(_Frame, frozen=True, tag="connected"):
@@ -99,16 +98,16 @@ class MesmerAdapter:
         frame = decode(_decoder, message)
         match frame:
             case _Media():
-                self._channel.check(frame.stream_sid)
+                self._channel.check(frame.stream_id)
                 return [MediaReceived(frame.media.payload)]
             case _Mark():
-                self._channel.check(frame.stream_sid)
+                self._channel.check(frame.stream_id)
                 return [MarkEchoed(frame.mark.name)]
             case _Start():
                 return [self._started(frame)]
             case _Stop():
                 self._channel.check(
-                    frame.stream_sid or frame.stop.stream_sid or self._channel.stream_id
+                    frame.stream_id or frame.stop.stream_id or self._channel.stream_id
                 )
                 return [CallEnded(EndReason.CALLER_HUNG_UP)]
             case _Connected():
@@ -124,7 +123,7 @@ class MesmerAdapter:
         body = frame.start
         described = body.media_format
         heard = audio_format(described.encoding, described.sample_rate, described.channels)
-        self._channel.open(frame.stream_sid or body.stream_sid)
+        self._channel.open(frame.stream_id or body.stream_id)
         return CallStarted(
             provider=PROVIDER.name,
             format=heard,

@@ -28,7 +28,16 @@ from edge.adapter import (
     Traits,
     guarded,
 )
-from edge.frames import JsonChannel, Number, audio_format, decode, known, optional_id, valid_digit
+from edge.frames import (
+    JsonChannel,
+    Number,
+    StreamNamed,
+    audio_format,
+    decode,
+    known,
+    optional_id,
+    valid_digit,
+)
 
 __all__ = ["PROVIDER", "TwilioAdapter"]
 
@@ -43,8 +52,7 @@ class _MediaFormat(_Part, frozen=True):
     channels: int = 1
 
 
-class _StartBody(_Part, frozen=True):
-    stream_sid: str = ""
+class _StartBody(StreamNamed, frozen=True):
     call_sid: str = ""
     account_sid: str = ""
     tracks: list[str] = []
@@ -71,8 +79,7 @@ class _StopBody(_Part, frozen=True):
     call_sid: str = ""
 
 
-class _Frame(msgspec.Struct, frozen=True, rename="camel", tag_field="event", kw_only=True):
-    stream_sid: str = ""
+class _Frame(StreamNamed, frozen=True, tag_field="event", kw_only=True):
     sequence_number: Number = 0
 
 
@@ -116,21 +123,21 @@ class TwilioAdapter:
         frame = decode(_decoder, message)
         match frame:
             case _Media():
-                self._channel.check(frame.stream_sid)
+                self._channel.check(frame.stream_id)
                 media = frame.media
                 return [
                     MediaReceived(media.payload, media.chunk, frame.sequence_number, media.track)
                 ]
             case _Mark():
-                self._channel.check(frame.stream_sid)
+                self._channel.check(frame.stream_id)
                 return [MarkEchoed(frame.mark.name)]
             case _Dtmf():
-                self._channel.check(frame.stream_sid)
+                self._channel.check(frame.stream_id)
                 return [DtmfReceived(valid_digit(frame.dtmf.digit))]
             case _Start():
                 return [self._started(frame)]
             case _Stop():
-                self._channel.check(frame.stream_sid)
+                self._channel.check(frame.stream_id)
                 return [CallEnded(EndReason.CALLER_HUNG_UP)]
             case _Connected():
                 return []
@@ -145,7 +152,7 @@ class TwilioAdapter:
         body = frame.start
         described = body.media_format
         heard = audio_format(described.encoding, described.sample_rate, described.channels)
-        self._channel.open(frame.stream_sid or body.stream_sid)
+        self._channel.open(frame.stream_id or body.stream_id)
         return CallStarted(
             provider=PROVIDER.name,
             format=heard,

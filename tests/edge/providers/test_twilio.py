@@ -139,6 +139,15 @@ def test_start_may_name_its_stream_inside_only() -> None:
     assert (started.provider_stream_id, started.metadata) == ("MZ1", {})
 
 
+def test_stream_may_be_named_in_the_other_spelling() -> None:
+    adapter = TwilioAdapter(NoOptions())
+    (started,) = adapter.receive('{"event":"start","stream_sid":"MZ9","start":{}}')
+    assert isinstance(started, CallStarted)
+    assert started.provider_stream_id == "MZ9"
+    media = '{"event":"media","stream_sid":"MZ9","media":{"payload":"/w=="}}'
+    assert adapter.receive(media) == [MediaReceived(b"\xff")]
+
+
 def test_start_without_an_id_is_ignored() -> None:
     assert TwilioAdapter(NoOptions()).receive('{"event":"start","start":{}}') == [Ignored("no_id")]
 
