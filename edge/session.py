@@ -115,6 +115,11 @@ class Session:
                 self._publish(events)
                 if len(events) != 1 or not isinstance(events[0], AudioReceived):
                     self._settle()
+            elif message.type is WSMsgType.ERROR:
+                # Not a WebSocket any more: too big a message, no UTF-8, a frame against RFC 6455.
+                self._metrics.ignored("websocket_error")
+                code = self._socket.close_code or WSCloseCode.PROTOCOL_ERROR
+                self.end(EndReason.PROTOCOL_VIOLATED, code, str(message.data))
 
     def _settle(self) -> None:
         """What is not just a frame of audio may leave something to count, send or wait for."""

@@ -197,7 +197,9 @@ class TestBadInput:
         caller, call = await edge.call()
         await caller.socket.send_str("x" * 65_537)
         assert (await caller.closed()).code == 1009
-        assert isinstance((await call.events(last=CallEnded))[-1], CallEnded)
+        ended = (await call.events(last=CallEnded))[-1]
+        assert isinstance(ended, CallEnded)
+        assert ended.reason is EndReason.PROTOCOL_VIOLATED
 
     async def test_binary_message_is_closed_1003(self, edge: RunningEdge) -> None:
         caller, call = await edge.call()
