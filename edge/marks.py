@@ -21,6 +21,8 @@ from common.events import MarkOutcome, MarkReached
 
 __all__ = ["Marks"]
 
+_MAX_TO_SWALLOW = 1000
+
 
 class _Mark(msgspec.Struct):
     name: str
@@ -35,7 +37,8 @@ class Marks:
         self._echoed = echoed
         self._returned_after_clear = returned_after_clear
         self._open: deque[_Mark] = deque()
-        self._to_swallow: deque[str] = deque()
+        # Bounded, for a provider that swallows what it should return.
+        self._to_swallow: deque[str] = deque(maxlen=_MAX_TO_SWALLOW)
         self._begins = 0
 
     def set(self, name: str, position: int) -> None:

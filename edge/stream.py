@@ -100,6 +100,8 @@ class Stream:
                 cleared = call.playout.clear(now=now)
                 return [*cleared, *(self._send(command) if call.playout.is_answered else ())]
             case Answer():
+                if call.playout.is_answered:
+                    return []
                 call.playout.is_answered = True
                 return self._send(command)
             case HangUp() if not call.playout.is_answered:

@@ -13,9 +13,16 @@ __all__ = ["Call"]
 
 
 class Call:
-    """Starts answered. Echoes of marks are on their way for `delay_s`."""
+    """Starts answered, unless told otherwise. Echoes of marks are on their way for `delay_s`."""
 
-    def __init__(self, sample: Sample, *, lead_ms: int = 200, delay_s: float = 0.03) -> None:
+    def __init__(
+        self,
+        sample: Sample,
+        *,
+        lead_ms: int = 200,
+        delay_s: float = 0.03,
+        is_answered: bool = True,
+    ) -> None:
         self._sample = sample
         self._delay_s = delay_s
         self._on_their_way: list[tuple[float, str]] = []
@@ -30,7 +37,8 @@ class Call:
         assert isinstance(started, CallStarted)
         self.format = started.play_format or started.format
         self.far_end = FarEnd(self.format)
-        self.ask(Answer())
+        if is_answered:
+            self.ask(Answer())
 
     def hear(self, *messages: Message) -> None:
         for message in messages:

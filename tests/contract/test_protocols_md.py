@@ -124,7 +124,7 @@ def test_event_without_a_message_comes_from_where_the_cell_says(
 
 @pytest.mark.parametrize(("command", "provider", "cell"), cells("commands"))
 def test_command_becomes_the_messages_named(command: str, provider: str, cell: str) -> None:
-    call = Call(sample(provider))
+    call = Call(sample(provider), is_answered=command != "answer")
     call.adapter.messages_to_send()
     written, refused = asked(call, COMMANDS[command])
     assert written == words(cell)
