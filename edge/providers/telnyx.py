@@ -197,6 +197,8 @@ class TelnyxAdapter:
     def _number(self, media: _MediaBody) -> int | None:
         """The place of a frame without `chunk`, by its RTP timestamp."""
         samples = self._heard.samples_in(len(media.payload))
+        if self._heard.encoding is Encoding.G722:
+            samples //= 2  # RFC 3551, 4.5.2: its RTP clock is 8 kHz, by an old mistake
         timestamp = _rtp_timestamp(media.timestamp)
         if timestamp is None or not samples:
             return None
