@@ -12,6 +12,13 @@ from tests.architecture.sources import ROOT, modules
 #: does, so these are tested as processes, in `tests/system/`.
 TESTED_AS_PROCESSES = {"edge.__main__", "workers.__main__"}
 
+#: `trunkline up` as a whole, by `tests/ops/test_up.py`: without supervisor there is nothing to see.
+TESTED_AS_PROCESSES |= {"ops.supervised"}
+
+#: Benchmarks are programs of their own, whose figures nobody can assert; the one whose outcome is
+#: more than a figure is run by `tests/system/test_clear.py`.
+BENCHMARKS = "ops.bench."
+
 
 def holds_code(path: Path) -> bool:
     """Whether there is more than a docstring."""
@@ -32,6 +39,7 @@ def test_every_module_has_its_test_module() -> None:
         for name, path in modules().items()
         if holds_code(path)
         and name not in TESTED_AS_PROCESSES
+        and not name.startswith(BENCHMARKS)
         and not (ROOT / mirror_of(name)).exists()
     ]
     assert not missing, "\n" + "\n".join(missing)
