@@ -146,8 +146,12 @@ class Session:
         except ConnectionError:
             pass  # the socket is gone; `run` publishes that
         except Exception:  # noqa: BLE001 - rule 2
-            _log.exception("session failed", extra={"call": self.call_id})
-            self.end(EndReason.EDGE_FAILED, WSCloseCode.INTERNAL_ERROR)
+            self._failed()
+
+    def _failed(self) -> None:
+        """In an exception's handler: a fault of ours ends this call."""
+        _log.exception("session failed", extra={"call": self.call_id})
+        self.end(EndReason.EDGE_FAILED, WSCloseCode.INTERNAL_ERROR)
 
     def _publish(self, events: list[Event]) -> None:
         if not events:
@@ -202,12 +206,18 @@ class Session:
             self._call.lane.downlink.unsubscribe(self._call.keys)
 
     def _deliver(self, commands: list[Command]) -> None:
-        now = time.monotonic()
+        """Called by the reader of the whole lane, whom a fault in one call must not reach."""
+        try:
+            self._obey(commands, now=time.monotonic())
+        except Exception:  # noqa: BLE001 - rule 2
+            self._failed()
+        self._wakeup.set()
+
+    def _obey(self, commands: list[Command], *, now: float) -> None:
         for command in commands:
             if isinstance(command, ClearPlayback):
                 self._outlet.clear_arrived()
             self._publish(self._stream.command(command, now=now))
-        self._wakeup.set()
 
     def _withdrawn(self, was_waiting: bool) -> None:
         """The time to take the call is over; `was_waiting`: nobody has, and its keys are gone."""

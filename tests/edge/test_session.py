@@ -8,17 +8,19 @@ import logging
 import pytest
 from aiohttp import WSMsgType
 
-from common.commands import ClearPlayback, HangUp, PlayAudio, SendDtmf, SetMark
+from common.commands import ClearPlayback, Command, HangUp, PlayAudio, SendDtmf, SetMark
 from common.events import (
     AudioReceived,
     CallEnded,
     CallStarted,
     DtmfReceived,
     EndReason,
+    Event,
     MarkOutcome,
     MarkReached,
     ProviderFailed,
 )
+from edge.stream import Stream
 from tests.chaos_proxy import ChaosProxy
 from tests.edge.calls import FRAME, Caller, Closed, RunningEdge, counted, running_edge
 from tests.edge.dummy import DummyAdapter
@@ -277,6 +279,27 @@ async def test_fault_of_ours_ends_this_call_with_1011_and_no_other(
     assert "session failed" in caplog.text
     await good.press("1")
     await good_call.events(last=DtmfReceived)
+
+
+async def test_command_that_trips_over_a_fault_of_ours_ends_its_own_call_only(
+    edge: RunningEdge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is carried out by the reader of the whole lane."""
+    bad, bad_call = await edge.call()
+    good, good_call = await edge.call()
+    obey = Stream.command
+
+    def trip(self: Stream, command: Command, *, now: float) -> list[Event]:
+        if command == SetMark("bad"):
+            raise RuntimeError("a fault of ours")
+        return obey(self, command, now=now)
+
+    monkeypatch.setattr(Stream, "command", trip)
+    await bad_call.ask(SetMark("bad"))
+    assert (await bad.closed()).code == 1011
+    assert (await bad_call.events(last=CallEnded))[-1] == CallEnded(EndReason.EDGE_FAILED)
+    await good_call.ask(SetMark("good"))
+    assert (await good.hear())["mark"] == {"name": "good"}
 
 
 async def test_binary_audio_reaches_a_provider_of_binary_audio(redis_url: str) -> None:
