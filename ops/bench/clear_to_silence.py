@@ -95,12 +95,13 @@ def _interruption(record: CallRecord) -> Interruption:
     """Raises ValueError where nothing was played after a clear."""
     received = bytes(record.received)
     end = received.index(MAGIC)
-    cleared_at_s = int.from_bytes(received[end + len(MAGIC) :][:8], "big") / 1e9
+    time, after = received[end + len(MAGIC) :][:8], received[end + len(MAGIC) + 8 :]
+    cleared_at_s = int.from_bytes(time, "big") / 1e9
     last_at_s = next(at for size, at in record.arrivals if size >= end)
     return Interruption(
         record.dialect.name,
         max(0.0, last_at_s - cleared_at_s) * 1000,
-        received[end:].count(CLEARED),
+        after.count(CLEARED),  # in the time itself, any byte may occur
         dict(record.faults),
     )
 
