@@ -17,6 +17,7 @@ import msgspec
 from common.audio import AudioFormat
 
 __all__ = [
+    "DIGITS",
     "AudioReceived",
     "CallEnded",
     "CallStarted",
@@ -31,6 +32,10 @@ __all__ = [
 
 #: What a provider tells about a call beyond the canonical fields, under the provider's own names.
 Metadata: TypeAlias = dict[str, str | int | float | bool | list[str] | dict[str, str]]
+
+
+#: The keys of a telephone, ITU-T Q.23.
+DIGITS = frozenset("0123456789*#ABCD")
 
 
 class EndReason(StrEnum):

@@ -14,11 +14,10 @@ import msgspec
 from common.audio import AudioFormat, Encoding
 from common.commands import ClearPlayback, Command, PlayAudio, SendDtmf, SetMark
 from common.errors import MessageError, UnsupportedError, ViolationError
-from common.events import Metadata
+from common.events import DIGITS, Metadata
 from edge.adapter import Message
 
 __all__ = [
-    "DIGITS",
     "JsonChannel",
     "Number",
     "StreamNamed",
@@ -29,9 +28,6 @@ __all__ = [
     "valid_digit",
     "valid_id",
 ]
-
-#: The keys of a telephone, ITU-T Q.23.
-DIGITS = frozenset("0123456789*#ABCD")
 
 MAX_ID_LENGTH = 128
 

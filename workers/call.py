@@ -25,7 +25,7 @@ from common.commands import (
     SetMark,
 )
 from common.errors import AgentError
-from common.events import CallStarted, Metadata
+from common.events import DIGITS, CallStarted, Metadata
 from workers.audio import codecs
 from workers.sound import HeardAudio, Sound
 
@@ -37,7 +37,6 @@ ResultT = TypeVar("ResultT")
 #: Bytes are taken to be in the call's play format, arrays to be at its rate.
 Playable = Sound | HeardAudio | bytes | NDArray[np.int16] | NDArray[np.float32]
 
-_DIGITS = frozenset("0123456789*#ABCD")
 _MAX_COMMAND_MS = 1000
 
 
@@ -120,7 +119,7 @@ class Call:
 
     async def send_dtmf(self, digits: str, *, duration_ms: int = 0) -> None:
         """Press keys towards the caller's side; 0 ms: the provider's usual length."""
-        if not digits or not _DIGITS.issuperset(digits):
+        if not digits or not DIGITS.issuperset(digits):
             raise AgentError("digits are 0-9 * # A-D")
         self._runtime.emit(SendDtmf(digits, duration_ms))
 

@@ -8,8 +8,9 @@ import pytest
 from common.audio import AudioFormat, Encoding
 from common.commands import Answer, ClearPlayback, HangUp, PlayAudio, SendDtmf, SetMark
 from common.errors import MessageError, UnsupportedError, ViolationError
+from common.events import DIGITS
 from edge.adapter import Message
-from edge.frames import DIGITS, JsonChannel, audio_format, decode, valid_digit, valid_id
+from edge.frames import JsonChannel, audio_format, decode, valid_digit, valid_id
 
 
 class Ping(msgspec.Struct, tag_field="event", tag="ping"):
