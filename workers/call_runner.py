@@ -19,49 +19,29 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import Any
 
-import msgspec
-
-from common.audio import AudioFormat
 from common.bus import Claim, Commit, CommitAnswer
 from common.commands import Command, HangUp
-from common.errors import AgentError, WireError
-from common.events import (
-    AudioReceived,
-    CallEnded,
-    CallStarted,
-    DtmfReceived,
-    EndReason,
-    Event,
-    MarkReached,
-    ProviderFailed,
-)
+from common.errors import WireError
+from common.events import CallEnded, EndReason, Event
 from common.tail import Entry
 from common.ticker import Wakeup
 from common.wire import decode_event, encode_command
 from workers import metrics
 from workers.agent import Agent
-from workers.call import Call
 from workers.progress import Progress
-from workers.sound import HeardAudio
+from workers.scene import Scene, read_start
+from workers.spawned import SpawnedWork
 
 __all__ = ["CallRunner"]
 
 _log = logging.getLogger(__name__)
 
-#: How long spawned work may take to notice that its call is over.
-_SPAWNED_END_S = 1.0
-
 # The run of a handler that the current code belongs to: tells whose commands count as `partial`.
 # Tasks inherit it, so it names one run and not just "some handler": what outlives its handler, or
 # reaches over from another call's, is not counted.
 _handler: ContextVar[object] = ContextVar("_handler", default=None)
-
-
-class _Scene(NamedTuple):
-    agent: Agent
-    call: Call
 
 
 class CallRunner:
@@ -80,16 +60,14 @@ class CallRunner:
         self.executor = executor
         self.lag_ms = 0
         self._progress = Progress(claim)
-        started = _started(claim.start)
-        self._open: Callable[[], _Scene] = lambda: _Scene(
-            agent(), Call(call_id, started, self, _state(agent, claim.state))
-        )
+        started = read_start(claim.start)
+        self._open: Callable[[], Scene] = lambda: Scene(agent, call_id, started, self, claim.state)
         #: None until the call runs, and once the agent has failed.
-        self._scene: _Scene | None = None
+        self._scene: Scene | None = None
         self._handler: object = None
         self._inbox: deque[Entry] = deque()
         self._wakeup = Wakeup()
-        self._spawned: set[asyncio.Task[None]] = set()
+        self._spawned = SpawnedWork(call_id, on_failed=self._fail)
         self._already_issued = claim.partial
         self._on_progress = on_progress
 
@@ -132,7 +110,7 @@ class CallRunner:
                     return
         finally:
             self._progress.close()
-            await self._end_spawned()
+            await self._spawned.end()
 
     # What the call asks of us.
 
@@ -150,29 +128,9 @@ class CallRunner:
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         token = _handler.set(None)
         try:
-            task = asyncio.create_task(_contained(coroutine), name=f"spawned by {self.call_id}")
+            return self._spawned.start(coroutine)
         finally:
             _handler.reset(token)
-        self._spawned.add(task)
-        task.add_done_callback(self._spawned_done)
-        # Cancelled before it began, the wrapper leaves the coroutine unawaited.
-        task.add_done_callback(lambda _: coroutine.close())
-        return task
-
-    async def _end_spawned(self) -> None:
-        if not self._spawned:
-            return
-        for task in self._spawned:
-            task.cancel()
-        _, left = await asyncio.wait(self._spawned, timeout=_SPAWNED_END_S)
-        if left:
-            extra = {"call": self.call_id, "tasks": len(left)}
-            _log.warning("spawned work does not end with its call", extra=extra)
-
-    def _spawned_done(self, task: asyncio.Task[None]) -> None:
-        self._spawned.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._fail(error)
 
     # The fold.
 
@@ -198,7 +156,8 @@ class CallRunner:
         self._handler = object()
         token = _handler.set(self._handler)
         try:
-            await self._dispatch(event)
+            if self._scene is not None:
+                await self._scene.handle(event)
         except asyncio.CancelledError as error:
             if _is_cancelled():
                 raise
@@ -209,32 +168,13 @@ class CallRunner:
             _handler.reset(token)
             self._handler = None
 
-    async def _dispatch(self, event: Event) -> None:
-        if self._scene is None:
-            return  # the agent has failed
-        agent, call = self._scene
-        match event:
-            case CallStarted():
-                _check_listen(agent, event.format)
-                await agent.on_start(call)
-            case AudioReceived(track=track) if track in agent.tracks:
-                await agent.on_audio(call, HeardAudio(event, call.format))
-            case DtmfReceived():
-                await agent.on_dtmf(call, event)
-            case MarkReached():
-                await agent.on_mark(call, event)
-            case ProviderFailed():
-                await agent.on_error(call, event)
-            case CallEnded():
-                await agent.on_stop(call, event)
-
     def _step_done(self, sequence: int) -> None:
         progress = self._progress
         progress.cursor = sequence
         progress.partial = self._already_issued = 0
-        if self._scene is not None and self._scene.agent.State is not None:
+        if self._scene is not None:
             try:
-                progress.state = msgspec.msgpack.encode(self._scene.call.state)
+                progress.state = self._scene.state() or progress.state
             except Exception as error:  # noqa: BLE001 - rule 3: the agent put it there
                 self._fail(error)
         self._on_progress()
@@ -253,35 +193,7 @@ class CallRunner:
         self._on_progress()
 
 
-async def _contained(coroutine: Coroutine[Any, Any, None]) -> None:
-    """An agent that exits ends its call, not the worker."""
-    try:
-        await coroutine
-    except SystemExit as error:
-        raise AgentError(f"exits with {error.code}") from error
-
-
 def _is_cancelled() -> bool:
     """Whether somebody wants this very task to end."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
-
-
-def _started(data: bytes) -> CallStarted:
-    event = decode_event(data).event
-    if not isinstance(event, CallStarted):
-        raise WireError(f"a call begins with {type(event).__name__}")
-    return event
-
-
-def _state(agent: type[Agent], stored: bytes) -> msgspec.Struct | None:
-    if agent.State is None:
-        return None
-    return msgspec.msgpack.decode(stored, type=agent.State) if stored else agent.State()
-
-
-def _check_listen(agent: Agent, heard: AudioFormat) -> None:
-    """Audio that cannot be had in the agent's format is said at once, never silence."""
-    if agent.listen is not None and agent.listen.rate_hz != heard.rate_hz:
-        name = type(agent).__name__
-        raise AgentError(f"{name} listens at {agent.listen.rate_hz} Hz, the call is {heard}")

@@ -552,7 +552,7 @@ async def test_spawned_work_that_exits_ends_its_call_only(rig: OpenRig) -> None:
 async def test_spawned_work_that_will_not_end_does_not_hold_the_call(
     rig: OpenRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.call_runner._SPAWNED_END_S", 0.01)
+    monkeypatch.setattr("workers.spawned._END_S", 0.01)
     may_end = asyncio.Event()
 
     class Stubborn(Agent):
