@@ -4,6 +4,8 @@ TrunklineError
     UsageError              the user can mend it: print the message, exit `exit_code`
         SettingsError       wrong environment, every fault in one message (exit code 2)
     LinkError               Redis did not answer: retry what is idempotent
+        ServerChangedError  Redis is another one than before, with nothing of the request sent to
+                            it: give it again what it may lack, and repeat
     ReplyError              Redis answered with an error: a bug or an alarm, do not retry
     WireError               a stored entry cannot be decoded: quarantine it
     MessageError            (edge) a provider's message is unusable: ignore it and count it
@@ -21,6 +23,7 @@ __all__ = [
     "LinkError",
     "MessageError",
     "ReplyError",
+    "ServerChangedError",
     "SettingsError",
     "TrunklineError",
     "UnsupportedError",
@@ -49,6 +52,10 @@ class SettingsError(UsageError):
 
 
 class LinkError(TrunklineError):
+    pass
+
+
+class ServerChangedError(LinkError):
     pass
 
 

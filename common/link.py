@@ -8,6 +8,8 @@ Rule 1: nothing is retried here. redis-py's own retries would repeat commands th
 Rule 2: a link serves one task at a time, and blocking reads never share one with writes.
 Rule 3: after a fault or a cancellation the connection is dropped, so that a late reply can never
         answer a later request.
+Rule 4: a server may have been replaced by one that knows less: restarted, or promoted before it
+        had everything. Every new connection asks who is there, and says so when it is another.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-from common.errors import LinkError, ReplyError, UsageError
+from common.errors import LinkError, ReplyError, ServerChangedError, UsageError
 from common.scripts import SCRIPTS
 
 __all__ = ["Link", "Reply", "Request"]
@@ -46,13 +48,21 @@ class Link:
     def __init__(self, url: str, *, timeout_s: float) -> None:
         self._timeout_s = timeout_s
         self._connection = _connection(url)
+        self._server_id = ""
+
+    @property
+    def server_id(self) -> str:
+        """Which server this link spoke to last; empty before the first connection, and where the
+        server refuses to tell. It is another after a restart, and after a promotion."""
+        return self._server_id
 
     async def execute(self, requests: Sequence[Request], *, block_s: float = 0.0) -> list[Reply]:
         """The replies, in order; an error reply is a ReplyError in the list, not raised.
 
         `block_s` is how long Redis itself may wait before it answers. Raises LinkError when
         Redis does not answer in time, cannot serve now, or the connection breaks; then nothing is
-        known about which of the requests were carried out.
+        known about which of the requests were carried out. Raises ServerChangedError, once, when
+        the server is another one than before: then none was, and the next will be.
         """
         try:
             async with asyncio.timeout(self._timeout_s + block_s):
@@ -68,7 +78,13 @@ class Link:
 
     async def _connect(self) -> None:
         await self._connection.connect()
-        await self._exchange(_LOAD_SCRIPTS)
+        server, replication, *_ = await self._send([*_WHO_IS_THERE, *_LOAD_SCRIPTS])
+        self._recognise(_server_id(server, replication))
+
+    def _recognise(self, server_id: str) -> None:
+        known, self._server_id = self._server_id, server_id or self._server_id
+        if known and self._server_id != known:
+            raise ServerChangedError("Redis is another server than before")
 
     async def _exchange(self, requests: Sequence[Request]) -> list[Reply]:
         replies = await self._send(requests)
@@ -121,7 +137,23 @@ class _ScriptLostError(ReplyError):
     pass
 
 
+# Two requests, because Redis 6.2 tells one section at a time.
+_WHO_IS_THERE: list[Request] = [(b"INFO", b"server"), (b"INFO", b"replication")]
 _LOAD_SCRIPTS: list[Request] = [(b"SCRIPT", b"LOAD", script.source) for script in SCRIPTS.values()]
+
+
+def _server_id(server: Reply, replication: Reply) -> str:
+    """The process and the history of its data. The second changes when a replica is promoted, so
+    a primary that was demoted and came back is another as well."""
+    run_id = _fact(server, b"run_id")
+    return f"{run_id}/{_fact(replication, b'master_replid')}" if run_id else ""
+
+
+def _fact(info: Reply, name: bytes) -> str:
+    """Empty where the server has no such line, or refuses INFO."""
+    lines = [] if isinstance(info, ReplyError) else info.splitlines()
+    facts = dict(line.split(b":", 1) for line in lines if b":" in line)
+    return facts.get(name, b"").decode("ascii", "replace")
 
 
 def _connection(url: str) -> Any:  # redis-py leaves its connections untyped

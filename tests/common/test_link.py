@@ -2,15 +2,18 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
 
 from common import bus
-from common.errors import LinkError, ReplyError, UsageError
+from common.errors import LinkError, ReplyError, ServerChangedError, UsageError
 from common.keys import lanes
 from common.link import Link
+from ops import redis_server
 from tests.chaos_proxy import ChaosProxy
 
 KEYS = lanes("link", 1)[0].keys("c1")
@@ -172,3 +175,103 @@ async def test_server_that_cannot_run_a_script_now_counts_as_no_answer(link: Lin
 async def test_url_that_redis_py_does_not_know_is_the_users_fault() -> None:
     with pytest.raises(UsageError, match="REDIS_URL"):
         Link("http://localhost", timeout_s=1.0)
+
+
+@pytest.fixture
+def private() -> Iterator[PrivateRedis]:
+    """A server that a test may lose, and get back as another on the same URL."""
+    with redis_server.fresh_directory() as directory:
+        private = PrivateRedis(directory)
+        yield private
+        private.end()
+
+
+class PrivateRedis:
+    def __init__(self, directory: Path) -> None:
+        self.url = redis_server.url_of(directory)
+        self._directory = directory
+        self._running = ExitStack()
+        self.start()
+
+    def start(self) -> None:
+        binary = redis_server.find_binary()
+        self._running.enter_context(redis_server.running(binary, directory=self._directory))
+
+    def end(self) -> None:
+        self._running.close()
+
+    def restart(self) -> None:
+        self.end()
+        self.start()
+
+
+async def test_server_that_was_replaced_is_told_once_before_anything_is_sent(
+    private: PrivateRedis,
+) -> None:
+    link = Link(private.url, timeout_s=2.0)
+    assert link.server_id == ""
+    await link.execute([(b"SET", b"k", b"1")])
+    before = link.server_id
+    private.restart()
+    with pytest.raises(LinkError):  # the connection has broken
+        await link.execute([(b"INCR", b"k")])
+    with pytest.raises(ServerChangedError):
+        await link.execute([(b"INCR", b"k")])
+    assert link.server_id not in ("", before)
+    assert await link.execute([(b"EXISTS", b"k"), ANNOUNCE]) == [0, b"ANNOUNCED"]
+    await link.close()
+
+
+async def test_server_that_was_lost_and_came_back_itself_is_the_same(
+    proxy: ChaosProxy, hasty: Link
+) -> None:
+    before = hasty.server_id
+    await proxy.go_away()
+    for _ in range(2):
+        with pytest.raises(LinkError):
+            await hasty.execute([(b"PING",)])
+    await proxy.come_back()
+    assert await hasty.execute([(b"PING",)]) == [b"PONG"]
+    assert hasty.server_id == before
+
+
+async def test_server_that_was_promoted_is_another(private: PrivateRedis) -> None:
+    """What it followed in between, it has now, and what it had, it may have lost."""
+    link = Link(private.url, timeout_s=2.0)
+    await link.execute([(b"REPLICAOF", b"127.0.0.1", 1)])
+    await link.execute([(b"REPLICAOF", b"NO", b"ONE")])
+    await link.close()
+    with pytest.raises(ServerChangedError):
+        await link.execute([(b"PING",)])
+    assert await link.execute([(b"PING",)]) == [b"PONG"]
+    await link.close()
+
+
+async def test_change_that_a_fault_hides_is_told_later(private: PrivateRedis) -> None:
+    """The server is replaced, and the first connection to the new one breaks while it greets."""
+    async with ChaosProxy.in_front_of(private.url) as proxy:
+        link = Link(proxy.url, timeout_s=2.0)
+        await link.execute([(b"PING",)])
+        private.restart()
+        with pytest.raises(LinkError):
+            await link.execute([(b"PING",)])
+        lost = proxy.drop_next_reply(to=b"INFO")
+        with pytest.raises(LinkError) as hidden:
+            await link.execute([(b"PING",)])
+        assert lost.is_set()
+        assert hidden.type is LinkError
+        with pytest.raises(ServerChangedError):
+            await link.execute([(b"PING",)])
+        assert await link.execute([(b"PING",)]) == [b"PONG"]
+        await link.close()
+
+
+async def test_server_that_does_not_tell_who_it_is_serves_all_the_same(
+    private: PrivateRedis,
+) -> None:
+    async with Redis.from_url(private.url) as client:
+        await client.acl_setuser("mute", True, nopass=True, keys="*", commands=["+@all", "-info"])
+    link = Link(f"{private.url}?username=mute&password=any", timeout_s=2.0)
+    assert await link.execute([(b"PING",)]) == [b"PONG"]
+    assert link.server_id == ""
+    await link.close()
