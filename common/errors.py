@@ -12,6 +12,7 @@ TrunklineError
     ViolationError          (edge) a provider broke its protocol: close with `code`
     UnsupportedError        (edge) a provider cannot do what a command asks: tell the agent
     AgentError              (worker) the agent asked for something impossible: its bug
+    CodecError              (worker) a payload is no audio of its format: as lost; count it
 
 Anything else that is raised is a bug of ours.
 """
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 __all__ = [
     "AgentError",
+    "CodecError",
     "LinkError",
     "MessageError",
     "ReplyError",
@@ -89,4 +91,8 @@ class UnsupportedError(TrunklineError):
 
 
 class AgentError(TrunklineError):
+    pass
+
+
+class CodecError(TrunklineError):
     pass

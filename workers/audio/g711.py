@@ -8,14 +8,12 @@ Reference: ITU-T G.711 (11/1988), tables 1a to 2b.
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Samples", "decode_alaw", "decode_mulaw", "encode_alaw", "encode_mulaw"]
+from workers.audio.codec import Pcm
 
-Samples: TypeAlias = NDArray[np.int16]
+__all__ = ["decode_alaw", "decode_mulaw", "encode_alaw", "encode_mulaw"]
 
 # Moves every mu-law segment boundary to a power of two, in units of 14 bits.
 _MULAW_BIAS = 33
@@ -23,23 +21,23 @@ _MULAW_MAX = 0x1FFF
 _ALAW_MAX = 0x0FFF
 
 
-def encode_mulaw(samples: Samples) -> bytes:
+def encode_mulaw(samples: Pcm) -> bytes:
     return _MULAW_OF[_as_index(samples)].tobytes()
 
 
-def decode_mulaw(payload: bytes) -> Samples:
+def decode_mulaw(payload: bytes) -> Pcm:
     return _SAMPLE_OF_MULAW[np.frombuffer(payload, np.uint8)]
 
 
-def encode_alaw(samples: Samples) -> bytes:
+def encode_alaw(samples: Pcm) -> bytes:
     return _ALAW_OF[_as_index(samples)].tobytes()
 
 
-def decode_alaw(payload: bytes) -> Samples:
+def decode_alaw(payload: bytes) -> Pcm:
     return _SAMPLE_OF_ALAW[np.frombuffer(payload, np.uint8)]
 
 
-def _as_index(samples: Samples) -> NDArray[np.uint16]:
+def _as_index(samples: Pcm) -> NDArray[np.uint16]:
     if samples.dtype != np.int16:  # a view of anything else would be noise, not an error
         raise TypeError(f"G.711 encodes int16 samples, not {samples.dtype}")
     return samples.view(np.uint16)
@@ -69,19 +67,19 @@ def _alaw_table() -> NDArray[np.uint8]:
     return table
 
 
-def _mulaw_samples() -> Samples:
+def _mulaw_samples() -> Pcm:
     code = ~np.arange(256, dtype=np.int32) & 0xFF
     biased = ((code & 0x0F) << 3) + (_MULAW_BIAS << 2) << (code >> 4 & 7)
     magnitude = biased - (_MULAW_BIAS << 2)
     return np.where(code & 0x80, -magnitude, magnitude).astype(np.int16)
 
 
-def _alaw_samples() -> Samples:
+def _alaw_samples() -> Pcm:
     code = np.arange(256, dtype=np.int32) ^ 0x55
     segment = code >> 4 & 7
     step = ((code & 0x0F) << 4) + np.where(segment == 0, 0x008, 0x108)
     magnitude = step << np.maximum(segment - 1, 0)
-    samples: Samples = np.where(code & 0x80, magnitude, -magnitude).astype(np.int16)
+    samples: Pcm = np.where(code & 0x80, magnitude, -magnitude).astype(np.int16)
     return samples
 
 

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from workers.audio.g711 import Samples, decode_alaw, decode_mulaw, encode_alaw, encode_mulaw
+from workers.audio.codec import Pcm
+from workers.audio.g711 import decode_alaw, decode_mulaw, encode_alaw, encode_mulaw
 
 EVERY_CODE = bytes(range(256))
 EVERY_SAMPLE = np.arange(-32768, 32768, dtype=np.int32).astype(np.int16)
 
-Encode = Callable[[Samples], bytes]
-Decode = Callable[[bytes], Samples]
+Encode = Callable[[Pcm], bytes]
+Decode = Callable[[bytes], Pcm]
 LAWS = pytest.mark.parametrize(
     ("encode", "decode"), [(encode_mulaw, decode_mulaw), (encode_alaw, decode_alaw)]
 )
