@@ -19,6 +19,8 @@ __all__ = [
     "ClaimRefusal",
     "Commit",
     "CommitAnswer",
+    "RestoreAnswer",
+    "Restored",
     "Taken",
     "announce",
     "append_event",
@@ -29,10 +31,14 @@ __all__ = [
     "finish",
     "is_already_stored",
     "is_group_missing",
-    "leave_group",
-    "read_answer",
+    "owner_of",
     "read_claim",
+    "read_commit",
+    "read_entries",
+    "read_restore",
     "read_taken",
+    "release",
+    "restore",
     "take",
     "taken_before",
     "trim_commands",
@@ -45,9 +51,20 @@ Request = tuple[bytes | str | int, ...]
 # Edge.
 
 
-def announce(keys: CallKeys, edge_id: str, first_event: bytes) -> Request:
+def announce(
+    keys: CallKeys, edge_id: str, first_event: bytes, *, read_up_to: int = 0, keep_ms: int = 0
+) -> Request:
+    """Answers the sequence of the last event that is stored. Announced again, because Redis may
+    have lost the call, the last command that the edge has read is told, and the call is kept
+    `keep_ms` for the worker that still runs it."""
     return scripts.ANNOUNCE.call(
-        (keys.calls, keys.call, keys.events), keys.call_id, edge_id, first_event, TTL_S
+        (keys.calls, keys.call, keys.events),
+        keys.call_id,
+        edge_id,
+        first_event,
+        TTL_S,
+        read_up_to,
+        keep_ms,
     )
 
 
@@ -89,11 +106,15 @@ class Claim(NamedTuple):
     out: int
     state: bytes
     start: bytes  # the call's first event, encoded: it may have left the stream already
+    edge_id: str = ""
+    deaths: int = 0  # of owners, one after another, without the call getting any further
 
 
 class ClaimRefusal(StrEnum):
     GONE = "GONE"  # the call has ended
     TAKEN = "TAKEN"  # another worker owns it
+    KEPT = "KEPT"  # for the owner that Redis has forgotten; ask again
+    SUSPECT = "SUSPECT"  # it may be what killed its owners; claim it by itself
 
 
 class Commit(NamedTuple):
@@ -104,6 +125,25 @@ class Commit(NamedTuple):
     partial: int
     state: bytes | None
     commands: Sequence[bytes]
+
+
+class Restored(NamedTuple):
+    """What its owner remembers of a call: the last commit that was answered, and the latest
+    commands of it and those before, from sequence `first` on."""
+
+    number: int
+    cursor: int
+    partial: int
+    state: bytes
+    first: int
+    commands: Sequence[bytes]
+
+
+class RestoreAnswer(StrEnum):
+    RESTORED = "RESTORED"
+    INTACT = "INTACT"  # nothing was lost
+    FENCED = "FENCED"
+    GONE = "GONE"  # not announced again, or not yet
 
 
 class CommitAnswer(StrEnum):
@@ -118,10 +158,6 @@ def create_group(lane: Lane) -> Request:
     """From entry 0, never `$`: calls may have been announced before the first worker came.
     Answers a BUSYGROUP error when the group exists."""
     return (b"XGROUP", b"CREATE", lane.calls, GROUP, b"0", b"MKSTREAM")
-
-
-def leave_group(lane: Lane, consumer: str) -> Request:
-    return (b"XGROUP", b"DELCONSUMER", lane.calls, GROUP, consumer)
 
 
 def is_group_missing(reply: Any) -> bool:
@@ -142,20 +178,12 @@ def taken_before(lane: Lane, consumer: str) -> Request:
     return (b"XREADGROUP", b"GROUP", GROUP, consumer, b"STREAMS", lane.calls, b"0")
 
 
-def read_answer(reply: Any) -> CommitAnswer:
-    """Raises ReplyError when Redis refused the request."""
-    if isinstance(reply, ReplyError):
-        raise reply
-    return CommitAnswer(reply.decode())
-
-
 def read_taken(reply: Any) -> list[Taken]:
-    return [
-        Taken(entry_id, fields[1].decode())
-        for _, entries in reply or ()
-        for entry_id, fields in entries
-        if fields
-    ]
+    return [taken for _, entries in reply or () for taken in read_entries(entries)]
+
+
+def read_entries(entries: Any) -> list[Taken]:
+    return [Taken(entry_id, fields[1].decode()) for entry_id, fields in entries if fields]
 
 
 def discard(lane: Lane, entry_id: bytes) -> list[Request]:
@@ -163,14 +191,16 @@ def discard(lane: Lane, entry_id: bytes) -> list[Request]:
     return [(b"XACK", lane.calls, GROUP, entry_id), (b"XDEL", lane.calls, entry_id)]
 
 
-def claim(keys: CallKeys, token: str) -> Request:
-    return scripts.CLAIM.call((keys.call,), token)
+def claim(keys: CallKeys, token: str, *, suspects: bool = False) -> Request:
+    """`token` is `<worker>:<n>`. `suspects`: also a call whose last owners died at one point."""
+    return scripts.CLAIM.call((keys.calls, keys.call, keys.workers), token, GROUP, int(suspects))
 
 
 def read_claim(reply: Any) -> Claim | ClaimRefusal:
     """Raises ReplyError when Redis refused the request."""
     if isinstance(reply, list):
-        return Claim(*reply)
+        claim = Claim(*reply)
+        return claim._replace(edge_id=reply[6].decode())
     if isinstance(reply, ReplyError):
         raise reply
     return ClaimRefusal(reply.decode())
@@ -193,3 +223,43 @@ def commit(keys: CallKeys, token: str, step: Commit) -> Request:
 
 def finish(keys: CallKeys, token: str) -> Request:
     return scripts.FINISH.call((keys.calls, keys.call, keys.events, keys.commands), token, GROUP)
+
+
+def read_commit(reply: Any) -> CommitAnswer:
+    """Raises ReplyError when Redis refused the request."""
+    if isinstance(reply, ReplyError):
+        raise reply
+    return CommitAnswer(reply.decode())
+
+
+def restore(keys: CallKeys, token: str, known: Restored, *, lease_ms: int) -> Request:
+    return scripts.RESTORE.call(
+        (keys.calls, keys.call, keys.commands, keys.workers),
+        token,
+        GROUP,
+        lease_ms,
+        TTL_S,
+        known.number,
+        known.cursor,
+        known.partial,
+        known.state,
+        known.first,
+        *known.commands,
+    )
+
+
+def read_restore(reply: Any) -> RestoreAnswer:
+    """Raises ReplyError when Redis refused the request."""
+    if isinstance(reply, ReplyError):
+        raise reply
+    return RestoreAnswer(reply.decode())
+
+
+def release(keys: CallKeys, token: str) -> Request:
+    """Answers RELEASED, ALREADY, FENCED or GONE."""
+    return scripts.RELEASE.call((keys.calls, keys.call), token, GROUP, keys.call_id)
+
+
+def owner_of(keys: CallKeys) -> Request:
+    """Answers the owner's token, empty when nobody owns the call, None when it is gone."""
+    return (b"HGET", keys.call, b"token")

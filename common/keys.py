@@ -3,6 +3,7 @@
     {<namespace>:<lane>}:calls      stream   one entry per unfinished call; group `workers`; lives
                                              for ever, empty when no call lives
     {<namespace>:<lane>}:workers    zset     worker -> end of its lease, ms of Redis time
+    {<namespace>:<lane>}:edges      zset     edge -> end of its lease, ms of Redis time
     {<namespace>:<lane>}:call:<id>  hash     who owns the call and how far it has come
     {<namespace>:<lane>}:in:<id>    stream   events, entry id <seq>-0 given by the edge
     {<namespace>:<lane>}:out:<id>   stream   commands, entry id <seq>-0 given by the commit script
@@ -33,6 +34,7 @@ class CallKeys(NamedTuple):
 
     call_id: str
     calls: bytes
+    workers: bytes
     call: bytes
     events: bytes
     commands: bytes
@@ -50,11 +52,16 @@ class Lane(NamedTuple):
     def workers(self) -> bytes:
         return f"{self.tag}:workers".encode()
 
+    @property
+    def edges(self) -> bytes:
+        return f"{self.tag}:edges".encode()
+
     def keys(self, call_id: str) -> CallKeys:
         tag = self.tag
         return CallKeys(
             call_id,
             self.calls,
+            self.workers,
             f"{tag}:call:{call_id}".encode(),
             f"{tag}:in:{call_id}".encode(),
             f"{tag}:out:{call_id}".encode(),

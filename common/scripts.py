@@ -10,7 +10,20 @@ import hashlib
 from importlib.resources import files
 from typing import NamedTuple
 
-__all__ = ["ANNOUNCE", "CLAIM", "COMMIT", "FINISH", "SCRIPTS", "WITHDRAW", "Script"]
+__all__ = [
+    "ADOPT",
+    "ANNOUNCE",
+    "CLAIM",
+    "COMMIT",
+    "FINISH",
+    "LEAVE",
+    "RELEASE",
+    "RENEW",
+    "RESTORE",
+    "SCRIPTS",
+    "WITHDRAW",
+    "Script",
+]
 
 Argument = bytes | str | int
 
@@ -30,10 +43,22 @@ def _load(name: str) -> Script:
     return Script(name, source, hashlib.sha1(source).hexdigest().encode())
 
 
+# The life of a call, in order.
 ANNOUNCE = _load("announce")
+WITHDRAW = _load("withdraw")
 CLAIM = _load("claim")
 COMMIT = _load("commit")
+RESTORE = _load("restore")
+RELEASE = _load("release")
 FINISH = _load("finish")
-WITHDRAW = _load("withdraw")
+# The life of a process.
+RENEW = _load("renew")
+ADOPT = _load("adopt")
+LEAVE = _load("leave")
 
-SCRIPTS = {script.sha: script for script in (ANNOUNCE, CLAIM, COMMIT, FINISH, WITHDRAW)}
+SCRIPTS = {
+    script.sha: script
+    for script in (
+        ANNOUNCE, WITHDRAW, CLAIM, COMMIT, RESTORE, RELEASE, FINISH, RENEW, ADOPT, LEAVE,
+    )
+}  # fmt: skip

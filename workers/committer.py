@@ -64,7 +64,7 @@ class Committer:
 
     def _answered(self, call: OwnedCall, reply: Any) -> None:
         try:
-            answer = bus.read_answer(reply)
+            answer = bus.read_commit(reply)
         except ReplyError as error:
             _log.error("Redis refused a commit: %s", error, extra={"call": call.keys.call_id})
             self._on_lost(call)

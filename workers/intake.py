@@ -15,7 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from common import bus
+from common import bus, membership
 from common.bus import Claim, ClaimRefusal, Taken
 from common.errors import LinkError, ReplyError
 from common.keys import CallKeys, Lane
@@ -79,8 +79,8 @@ class Intake:
         self._claim_all(await self._read(request, block_s=_BLOCK_MS / 1000))
 
     async def leave(self) -> None:
-        """Take this worker's name off the consumer group; only when it runs no call."""
-        await self._link.execute([bus.leave_group(self._lane, self._worker_id)])
+        """Say goodbye to the others, who see to what is left behind."""
+        await self._link.execute([membership.leave(self._lane, self._worker_id)])
 
     async def _read(self, request: bus.Request, *, block_s: float = 0.0) -> list[Taken]:
         (reply,) = await self._link.execute([request], block_s=block_s)

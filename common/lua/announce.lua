@@ -1,16 +1,32 @@
--- Put a new call on its lane: the dispatch entry, the call's hash and its first event.
+-- Put a call on its lane: the dispatch entry, the call's hash and its first event. Again, when
+-- Redis may have lost it: then the call is kept for a while for the worker that still runs it.
 -- Repeating it changes nothing, so the edge may retry after a lost reply.
 --
 -- KEYS  1 calls (stream)   2 call (hash)   3 events (stream)
 -- ARGV  1 call id   2 edge id   3 first event, encoded   4 time to live, s
--- Answers ANNOUNCED, or ALREADY.
+--       5 sequence of the last command that the edge has read   6 ms to keep it for its owner
+-- Answers the sequence of the last event that is stored.
 if redis.call('EXISTS', KEYS[2]) == 1 then
-  return 'ALREADY'
+  if redis.call('EXISTS', KEYS[3]) == 0 then
+    return 0
+  end
+  local facts = redis.call('XINFO', 'STREAM', KEYS[3])
+  for i = 1, #facts, 2 do
+    if facts[i] == 'last-generated-id' then
+      return tonumber(string.match(facts[i + 1], '^%d+'))
+    end
+  end
+end
+local kept_until = 0
+if tonumber(ARGV[6]) > 0 then
+  local time = redis.call('TIME')
+  kept_until = time[1] * 1000 + math.floor(time[2] / 1000) + tonumber(ARGV[6])
 end
 local entry = redis.call('XADD', KEYS[1], '*', 'e', ARGV[1])
 redis.call('HSET', KEYS[2], 'edge', ARGV[2], 'entry', entry, 'start', ARGV[3], 'token', '',
-  'commit', 0, 'cursor', 0, 'partial', 0, 'out', 0, 'state', '')
+  'claims', 0, 'commit', 0, 'cursor', 0, 'partial', 0, 'out', ARGV[5], 'state', '',
+  'kept_until', kept_until, 'deaths', 0, 'died_at', '')
 redis.call('XADD', KEYS[3], '1-0', 'e', ARGV[3])
 redis.call('EXPIRE', KEYS[2], ARGV[4])
 redis.call('EXPIRE', KEYS[3], ARGV[4])
-return 'ANNOUNCED'
+return 1

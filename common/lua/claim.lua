@@ -1,17 +1,48 @@
--- Make the caller the owner of a call that nobody owns.
+-- Make the caller the owner of a call that nobody owns, or whose owner is dead.
 -- Repeating it with the same token answers the same, so a worker may retry after a lost reply.
 --
--- KEYS  1 call (hash)
--- ARGV  1 the new owner's token, unique for ever
--- Answers {commit, cursor, partial, out, state, first event}, or GONE, or TAKEN.
-local facts = redis.call('HMGET', KEYS[1], 'token', 'commit', 'cursor', 'partial', 'out', 'state',
-  'start')
-if not facts[1] then
+-- KEYS  1 calls (stream)   2 call (hash)   3 workers (leases)
+-- ARGV  1 the new owner's token, unique for ever: <worker>:<n>   2 group
+--       3 '1' when the call may be one that kills its owners
+-- Answers {commit, cursor, partial, out, state, first event, edge, deaths}, or GONE, or TAKEN (its
+-- owner lives, or is the caller), or KEPT (for the owner that Redis has forgotten: ask again), or SUSPECT (its owner
+-- died where the one before had died).
+--
+-- `deaths` counts owners that died one after another without the call getting any further.
+local facts = redis.call('HMGET', KEYS[2], 'token', 'commit', 'cursor', 'partial', 'out', 'state',
+  'start', 'edge', 'deaths', 'died_at', 'kept_until', 'entry')
+local token = facts[1]
+if not token then
   return 'GONE'
 end
-if facts[1] ~= '' and facts[1] ~= ARGV[1] then
-  return 'TAKEN'
+local deaths = tonumber(facts[9])
+if token ~= ARGV[1] then
+  local time = redis.call('TIME')
+  local now = time[1] * 1000 + math.floor(time[2] / 1000)
+  if token == '' then
+    if tonumber(facts[11]) > now then
+      return 'KEPT'
+    end
+  else
+    local owner = string.match(token, '^(.*):%d+$') or token
+    local lease = redis.call('ZSCORE', KEYS[3], owner)
+    local is_asking = owner == string.match(ARGV[1], '^(.*):%d+$')
+    if is_asking or lease and tonumber(lease) > now then
+      -- Whoever owns the call has to have its entry: should the owner die, it is found by that.
+      redis.pcall('XCLAIM', KEYS[1], ARGV[2], owner, 0, facts[12], 'JUSTID')
+      return 'TAKEN'
+    end
+    if facts[10] ~= facts[3] then
+      deaths = 0
+    end
+    if deaths > 0 and ARGV[3] ~= '1' then
+      return 'SUSPECT'
+    end
+    deaths = deaths + 1
+    redis.call('HSET', KEYS[2], 'deaths', deaths, 'died_at', facts[3])
+  end
+  redis.call('HSET', KEYS[2], 'token', ARGV[1], 'kept_until', 0)
+  redis.call('HINCRBY', KEYS[2], 'claims', 1)
 end
-redis.call('HSET', KEYS[1], 'token', ARGV[1])
 return {tonumber(facts[2]), tonumber(facts[3]), tonumber(facts[4]), tonumber(facts[5]), facts[6],
-  facts[7]}
+  facts[7], facts[8], deaths}

@@ -44,7 +44,7 @@ class Bus:
         token: str = "t1",
     ) -> CommitAnswer:
         step = Commit(number, cursor, partial, state, commands)
-        return bus.read_answer(await self.ask(bus.commit(CALL, token, step)))
+        return bus.read_commit(await self.ask(bus.commit(CALL, token, step)))
 
     async def finish(self, token: str = "t1") -> Any:
         return await self.ask(bus.finish(CALL, token))
@@ -335,4 +335,4 @@ async def test_commands_that_were_read_are_trimmed(call: Bus, redis: Redis) -> N
 
 def test_refusal_of_redis_is_raised_when_an_answer_is_read() -> None:
     with pytest.raises(ReplyError, match="OOM"):
-        bus.read_answer(ReplyError("OOM"))
+        bus.read_commit(ReplyError("OOM"))

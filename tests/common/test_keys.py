@@ -10,26 +10,32 @@ TAG = re.compile(rb"\{([^{}]+)\}")
 
 
 def every_key(keys: CallKeys) -> list[bytes]:
-    return [keys.calls, keys.call, keys.events, keys.commands]
+    return [keys.calls, keys.workers, keys.call, keys.events, keys.commands]
 
 
 def test_all_keys_of_a_lane_share_one_hash_tag() -> None:
     (lane,) = lanes("tl", 1)
-    tags = {tag for key in [*every_key(lane.keys("c1")), lane.workers] for tag in TAG.findall(key)}
+    tags = {tag for key in [*every_key(lane.keys("c1")), lane.edges] for tag in TAG.findall(key)}
     assert tags == {b"tl:0"}
 
 
 def test_keys_are_spelled_as_documented() -> None:
     lane = lanes("tl", 2)[1]
     assert lane.keys("c1") == CallKeys(
-        "c1", b"{tl:1}:calls", b"{tl:1}:call:c1", b"{tl:1}:in:c1", b"{tl:1}:out:c1"
+        "c1",
+        b"{tl:1}:calls",
+        b"{tl:1}:workers",
+        b"{tl:1}:call:c1",
+        b"{tl:1}:in:c1",
+        b"{tl:1}:out:c1",
     )
     assert lane.workers == b"{tl:1}:workers"
+    assert lane.edges == b"{tl:1}:edges"
 
 
 def test_calls_do_not_share_keys() -> None:
     (lane,) = lanes("tl", 1)
-    keys = [key for call in ("a", "b") for key in every_key(lane.keys(call))[1:]]
+    keys = [key for call in ("a", "b") for key in every_key(lane.keys(call))[2:]]
     assert len(set(keys)) == 6
 
 

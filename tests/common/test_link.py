@@ -65,7 +65,7 @@ async def test_empty_batch_is_answered_at_once(link: Link) -> None:
 
 
 async def test_scripts_are_there_after_connecting(link: Link) -> None:
-    assert await link.execute([ANNOUNCE]) == [b"ANNOUNCED"]
+    assert await link.execute([ANNOUNCE]) == [1]
 
 
 async def test_flushed_scripts_are_loaded_again(link: Link, redis: Redis) -> None:
@@ -73,7 +73,7 @@ async def test_flushed_scripts_are_loaded_again(link: Link, redis: Redis) -> Non
     await redis.script_flush()
     assert await link.execute([(b"ECHO", b"1"), ANNOUNCE, (b"ECHO", b"2")]) == [
         b"1",
-        b"ANNOUNCED",
+        1,
         b"2",
     ]
 
@@ -84,7 +84,7 @@ async def test_request_that_relied_on_a_lost_script_is_carried_out_too(
     await link.execute([(b"PING",)])
     await redis.script_flush()
     replies = await link.execute([ANNOUNCE, bus.append_event(KEYS, 2, b"second")])
-    assert replies == [b"ANNOUNCED", b"2-0"]
+    assert replies == [1, b"2-0"]
 
 
 async def test_server_that_never_answers_is_a_link_error() -> None:
@@ -169,7 +169,7 @@ async def test_server_that_cannot_run_a_script_now_counts_as_no_answer(link: Lin
             await link.execute([ANNOUNCE])
     finally:
         await link.execute([(*limit, 0)])
-    assert await link.execute([ANNOUNCE]) == [b"ANNOUNCED"]
+    assert await link.execute([ANNOUNCE]) == [1]
 
 
 async def test_url_that_redis_py_does_not_know_is_the_users_fault() -> None:
@@ -218,7 +218,7 @@ async def test_server_that_was_replaced_is_told_once_before_anything_is_sent(
     with pytest.raises(ServerChangedError):
         await link.execute([(b"INCR", b"k")])
     assert link.server_id not in ("", before)
-    assert await link.execute([(b"EXISTS", b"k"), ANNOUNCE]) == [0, b"ANNOUNCED"]
+    assert await link.execute([(b"EXISTS", b"k"), ANNOUNCE]) == [0, 1]
     await link.close()
 
 

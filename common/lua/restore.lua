@@ -1,0 +1,43 @@
+-- Give Redis back what it has lost of a call, out of its owner's memory: all, after it came back
+-- empty and the edge has announced the call again; the last steps, after a failover.
+-- Repeating it changes nothing.
+--
+-- KEYS  1 calls (stream)   2 call (hash)   3 commands (stream)   4 workers (leases)
+-- ARGV  1 token   2 group   3 lease of the owner, ms   4 time to live, s
+--       5 number of the last commit   6 cursor   7 partial   8 state
+--       9 sequence of the first command that follows   10.. the latest commands, encoded
+-- Answers RESTORED, INTACT (nothing was lost), FENCED (another owns it), or GONE.
+local facts = redis.call('HMGET', KEYS[2], 'token', 'commit', 'out', 'entry', 'kept_until')
+local token = facts[1]
+if not token then
+  return 'GONE'
+end
+local is_announced_again = token == '' and tonumber(facts[5]) > 0 and tonumber(facts[2]) == 0
+if token ~= ARGV[1] and not is_announced_again then
+  return 'FENCED'
+end
+if token == ARGV[1] and tonumber(facts[2]) >= tonumber(ARGV[5]) then
+  return 'INTACT'
+end
+local out = tonumber(facts[3])
+for i = 10, #ARGV do
+  local sequence = tonumber(ARGV[9]) + i - 10
+  if sequence > out then
+    out = sequence
+    redis.call('XADD', KEYS[3], string.format('%d-0', out), 'e', ARGV[i])
+  end
+end
+redis.call('HSET', KEYS[2], 'token', ARGV[1], 'commit', ARGV[5], 'cursor', ARGV[6],
+  'partial', ARGV[7], 'state', ARGV[8], 'out', out, 'kept_until', 0)
+if token == '' then
+  redis.call('HINCRBY', KEYS[2], 'claims', 1)
+end
+redis.call('EXPIRE', KEYS[2], ARGV[4])
+redis.call('EXPIRE', KEYS[3], ARGV[4])
+-- The owner lives, though Redis may not have heard of it yet, and has the entry, if anybody has.
+local worker = string.match(ARGV[1], '^(.*):%d+$')
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('ZADD', KEYS[4], now + tonumber(ARGV[3]), worker)
+redis.pcall('XCLAIM', KEYS[1], ARGV[2], worker, 0, facts[4], 'JUSTID')
+return 'RESTORED'
