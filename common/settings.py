@@ -70,6 +70,22 @@ class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):
     redis_timeout_ms: Annotated[
         int, Meta(ge=50, le=10_000, description="ms to wait for Redis before a request is retried")
     ] = 500
+    lease_ms: Annotated[
+        int,
+        Meta(
+            ge=200,
+            le=60_000,
+            description="ms without a sign of life after which others take a worker's calls over",
+        ),
+    ] = 1000
+    edge_lease_ms: Annotated[
+        int,
+        Meta(
+            ge=1000,
+            le=60_000,
+            description="ms without a sign of life after which workers end an edge's calls",
+        ),
+    ] = 5000
     drain_timeout_s: Annotated[
         float,
         Meta(ge=0, le=86_400, description="seconds that live calls get to end after SIGTERM"),
