@@ -40,15 +40,25 @@ _SILENCE = {
     Encoding.PCMA: b"\xd5",
     Encoding.L16: b"\x00",
     Encoding.L16BE: b"\x00",
+    Encoding.G722: b"\xff",  # the smallest steps: what was heard before dies down within 5 ms
 }
 
 
+#: Providers announce 8000, its RTP clock, an old mistake (RFC 3551, 4.5.2); there are more samples.
+_G722_HZ = 16_000
+
+
 class AudioFormat(msgspec.Struct, frozen=True, array_like=True):
-    """What a stretch of audio bytes means: encoding, samples per second, channels (interleaved)."""
+    """What a stretch of audio bytes means: encoding, samples per second, channels (interleaved).
+    G.722 has 16,000 samples a second, whatever it is told to have."""
 
     encoding: Encoding
     rate_hz: int
     channels: int = 1
+
+    def __post_init__(self) -> None:
+        if self.encoding is Encoding.G722 and self.rate_hz != _G722_HZ:
+            msgspec.structs.force_setattr(self, "rate_hz", _G722_HZ)
 
     @classmethod
     def pcm(cls, rate_hz: int) -> AudioFormat:
@@ -110,7 +120,7 @@ class AudioFormat(msgspec.Struct, frozen=True, array_like=True):
         return self.encoding in _SILENCE
 
     def silence(self, size_bytes: int) -> bytes:
-        """`size_bytes` of digital silence; ValueError for encodings that have no silent byte."""
+        """`size_bytes` of silence; ValueError for encodings that have no silent byte."""
         byte = _SILENCE.get(self.encoding)
         if byte is None:
             raise ValueError(f"{self.encoding} has no byte that means silence")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from common.audio import AudioFormat
 from common.errors import MessageError
 from common.events import AudioReceived, DtmfReceived, Event
+from common.packets import samples_in
 from edge.adapter import KeyPressed, MediaReceived, Ordering
 from edge.reorder import DatedHold, NumberedWindow, Released
 
@@ -65,6 +66,7 @@ class _Track:
         )
         self._sequence = 0
         self._samples = 0
+        self._usual_samples = 0
         self._tail = b""
 
     def receive(self, media: MediaReceived, *, now: float) -> list[AudioReceived]:
@@ -94,7 +96,9 @@ class _Track:
         payload, self._tail = payload[:whole], payload[whole:]
         if not payload:
             return None
-        samples = self._format.samples_in(len(payload))
+        # A packet that is damaged does not tell how long it was: as long as those before it.
+        samples = samples_in(payload, self._format) or self._usual_samples
+        self._usual_samples = samples
         self._sequence += 1 + lost
         self._samples += samples * lost
         offset_ms = int(self._format.ms(self._samples))

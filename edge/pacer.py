@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from common.audio import AudioFormat
 from common.commands import Command, HangUp, PlayAudio, SetMark
+from common.packets import samples_in
 
 __all__ = ["Pacer", "Pacing"]
 
@@ -165,4 +166,8 @@ class Pacer:
         return self._format.silence(missing)
 
     def _samples(self, command: PlayAudio) -> int:
-        return self._format.samples_in(len(command.payload)) or command.samples
+        return (
+            self._format.samples_in(len(command.payload))
+            or command.samples
+            or samples_in(command.payload, self._format)
+        )

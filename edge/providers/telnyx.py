@@ -10,6 +10,8 @@ taken. All pending marks come back after a clear.
 The caller's format is that of the telephone leg (PCMA in Europe); the one to play is what
 `stream_bidirectional_codec` asked Telnyx for, so it is a setting: TRUNKLINE_TELNYX_PLAY_FORMAT.
 RFC 3551 sends L16 in network byte order and Telnyx does not say: TRUNKLINE_TELNYX_L16_BYTE_ORDER.
+The rate told of G.722 may be that of its RTP clock, 8 kHz by an old mistake (RFC 3551, 4.5.2); its
+samples are always 16,000 a second, and so are those of AMR-WB.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from msgspec import Meta
 from common.audio import AudioFormat, Encoding
 from common.commands import Command
 from common.events import CallEnded, CallStarted, DtmfReceived, EndReason, ProviderFailed
+from common.packets import samples_in
 from edge.adapter import (
     FirstFrame,
     KeyPressed,
@@ -51,6 +54,10 @@ __all__ = ["PROVIDER", "TelnyxAdapter", "TelnyxOptions"]
 _MAX_MESSAGE_MS = 30_000
 _FILE_INTERVAL_MS = 1000
 _RTP_WRAP = 1 << 32
+# Where RTP counts other samples than the format has: RFC 3551, 4.5.2, and RFC 7587, 4.1.
+_RTP_HZ = {Encoding.G722: 8000, Encoding.OPUS: 48_000}
+_WIDEBAND = (Encoding.G722, Encoding.AMR_WB)
+_WIDEBAND_HZ = 16_000
 
 
 class TelnyxOptions(msgspec.Struct, frozen=True):
@@ -196,23 +203,23 @@ class TelnyxAdapter:
 
     def _number(self, media: _MediaBody) -> int | None:
         """The place of a frame without `chunk`, by its RTP timestamp."""
-        samples = self._heard.samples_in(len(media.payload))
-        if self._heard.encoding is Encoding.G722:
-            samples //= 2  # RFC 3551, 4.5.2: its RTP clock is 8 kHz, by an old mistake
+        heard = self._heard
+        samples = samples_in(media.payload, heard)
+        ticks = samples * _RTP_HZ.get(heard.encoding, heard.rate_hz) // heard.rate_hz
         timestamp = _rtp_timestamp(media.timestamp)
-        if timestamp is None or not samples:
+        if timestamp is None or not ticks:
             return None
         clock = self._rtp_clocks.setdefault(media.track, _RtpClock())
-        return clock.unwrapped(timestamp) // samples
+        return clock.unwrapped(timestamp) // ticks
 
     def _started(self, frame: _Start) -> CallStarted:
         body = frame.start
         self._channel.open(frame.stream_id)
         described = body.media_format
         heard = audio_format(described.encoding, described.sample_rate, described.channels)
-        self._heard = self._in_byte_order(heard)
+        self._heard = self._understood(heard)
         if self._options.play_format is not None:
-            self._play_format = self._in_byte_order(self._options.play_format)
+            self._play_format = self._understood(self._options.play_format)
         return CallStarted(
             provider=PROVIDER.name,
             format=self._heard,
@@ -233,7 +240,10 @@ class TelnyxAdapter:
             ),
         )
 
-    def _in_byte_order(self, audio: AudioFormat) -> AudioFormat:
+    def _understood(self, audio: AudioFormat) -> AudioFormat:
+        """What Telnyx means by the format it names."""
+        if audio.encoding in _WIDEBAND:
+            return AudioFormat(audio.encoding, _WIDEBAND_HZ)
         if audio.encoding is Encoding.L16 and self._options.l16_byte_order == "big":
             return AudioFormat(Encoding.L16BE, audio.rate_hz)
         return audio

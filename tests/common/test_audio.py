@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import av
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -59,10 +61,17 @@ def test_silence_is_what_a_decoder_takes_for_zero() -> None:
     assert L16.silence(2) == bytes(2)
 
 
-@pytest.mark.parametrize("audio_format", [G722, OPUS])
-def test_silence_of_a_codec_with_memory_is_refused(audio_format: AudioFormat) -> None:
+@pytest.mark.parametrize("said", [b"", b"\x3a\xc5" * 400], ids=["nothing", "noise at full scale"])
+def test_silence_of_g722_dies_down_whatever_was_said(said: bytes) -> None:
+    decoder = av.CodecContext.create("g722", "r")
+    packet = av.Packet(said + G722.silence(800))
+    pcm = np.concatenate([frame.to_ndarray()[0] for frame in decoder.decode(packet)])
+    assert np.abs(pcm[-1440:].astype(int)).max() < 100
+
+
+def test_silence_of_a_codec_in_packets_is_refused() -> None:
     with pytest.raises(ValueError, match="no byte that means silence"):
-        audio_format.silence(1)
+        OPUS.silence(1)
 
 
 def test_name_tells_the_channels_only_where_there_are_more_than_one() -> None:

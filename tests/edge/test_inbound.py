@@ -52,6 +52,26 @@ def test_gap_is_counted_and_keeps_time_true() -> None:
     assert heard(stream, number=5) == AudioReceived(FRAME, 80, 5)
 
 
+def test_packets_are_dated_by_what_they_say_of_themselves() -> None:
+    opus = inbound(AudioFormat(Encoding.OPUS, 16_000))
+    packets = [b"\x08a", b"\x18b", b"", b"\x08c", b"\x08d"]
+    frames = [heard(opus, packet) for packet in packets if packet]
+    assert [frame.offset_ms for frame in frames] == [0, 20, 80, 100]
+
+
+def test_damaged_packet_is_as_long_as_the_one_before() -> None:
+    opus = inbound(AudioFormat(Encoding.OPUS, 16_000))
+    frames = [heard(opus, packet) for packet in (b"\x08a", b"\xfb\x00", b"\x08c")]
+    assert [frame.offset_ms for frame in frames] == [0, 20, 40]
+
+
+def test_gap_between_packets_keeps_time_true() -> None:
+    amr_wb = inbound(AudioFormat(Encoding.AMR_WB, 16_000))
+    packet = b"\xf0\x14" + bytes(32)
+    assert heard(amr_wb, packet, number=1).offset_ms == 0
+    assert heard(amr_wb, packet, number=4) == AudioReceived(packet, 60, 4, lost_frames=2)
+
+
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_frame_that_came_before_is_dropped(number: int) -> None:
     stream = inbound()
@@ -79,7 +99,7 @@ def test_empty_frame_is_no_frame() -> None:
 
 
 def test_frames_that_only_a_decoder_could_date_are_numbered() -> None:
-    stream = inbound(AudioFormat(Encoding.OPUS, 48_000))
+    stream = inbound(AudioFormat(Encoding.MP3, 48_000))
     heard(stream, b"packet")
     assert heard(stream, b"packet") == AudioReceived(b"packet", 0, 2)
 

@@ -137,6 +137,25 @@ class TestPieces:
         assert line.commands == [*packets]
         assert line.pacer.heard_time(50 * 960) == pytest.approx(START + 1)
 
+    def test_packets_that_come_without_their_length_tell_it_themselves(self) -> None:
+        opus = AudioFormat(Encoding.OPUS, 48_000)
+        packets = [PlayAudio(b"\x08" + bytes([n])) for n in range(50)]
+        line = Line(audio_format=opus).push(*packets).run()
+        assert line.commands == [*packets]
+        assert line.left[-1][0] == pytest.approx(START + 0.98 - 0.06)
+        assert line.pacer.heard_time(50 * 960) == pytest.approx(START + 1)
+
+    def test_clear_takes_packets_and_counts_what_was_heard_of_them(self) -> None:
+        opus = AudioFormat(Encoding.OPUS, 48_000)
+        line = Line(audio_format=opus, lead_ms=60)
+        line.push(*[PlayAudio(b"\x08" + bytes([n])) for n in range(50)]).run(until=START + 0.5)
+        assert line.pacer.heard_samples(now=START + 0.5) == 24_000
+        line.pacer.clear(now=START + 0.5, at_provider=True)
+        assert (line.pacer.queued_ms, line.pacer.next_time()) == (0, None)
+        line.push(PlayAudio(b"\x08\xff")).wake(START + 0.51)
+        assert line.commands[-1] == PlayAudio(b"\x08\xff")
+        assert line.pacer.heard_time(line.pacer.pushed_samples) == pytest.approx(START + 0.53)
+
     def test_last_frame_is_filled_up_where_only_whole_ones_are_taken(self) -> None:
         line = Line(whole_frames=True).push(PlayAudio(b"\x55" * 170)).run()
         assert line.payloads == [b"\x55" * 160, b"\x55" * 10 + b"\xff" * 150]
@@ -152,10 +171,11 @@ class TestPieces:
     def test_last_frame_stays_short_where_it_may(self) -> None:
         assert Line().push(PlayAudio(b"\x55" * 170)).run().sizes == [160, 10]
 
-    def test_codec_without_silence_is_not_filled_up(self) -> None:
-        g722 = AudioFormat(Encoding.G722, 16_000)
-        line = Line(audio_format=g722, whole_frames=True).push(PlayAudio(b"\x55" * 170)).run()
-        assert line.sizes == [160, 10]
+    def test_packets_are_never_filled_up(self) -> None:
+        opus = AudioFormat(Encoding.OPUS, 48_000)
+        packets = [PlayAudio(b"\x55" * 7, samples=480), PlayAudio(b"\x56" * 9, samples=960)]
+        line = Line(audio_format=opus, whole_frames=True).push(*packets).run()
+        assert line.commands == packets
 
     def test_empty_audio_is_no_audio(self) -> None:
         assert Line().push(PlayAudio(b"")).wake().commands == []

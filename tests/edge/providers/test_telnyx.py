@@ -165,6 +165,31 @@ class TestRtpTimestamps:
         expected = [((first + number * 160) % 2**32) // 160 for number in sorted(order)]
         assert [frame.payload for frame in call.frames] == [payload(n) for n in expected]
 
+    @pytest.mark.parametrize(
+        ("encoding", "payload", "ticks"),
+        [
+            ("PCMU", b"\x55" * 160, 160),
+            ("G722", b"\x55" * 160, 160),
+            ("L16", b"\x55" * 640, 320),
+            ("OPUS", b"\x08abc", 960),
+            ("AMR-WB", b"\xf0\x14" + bytes(32), 320),
+        ],
+    )
+    def test_clock_of_every_codec_orders_its_frames(
+        self, encoding: str, payload: bytes, ticks: int
+    ) -> None:
+        adapter = TelnyxAdapter(TelnyxOptions())
+        adapter.receive(start(encoding, 8000 if encoding == "PCMU" else 16_000))
+        numbers = []
+        for timestamp in (2**32 - ticks, 0, ticks):
+            body = {"payload": payload, "timestamp": str(timestamp)}
+            (receipt,) = adapter.receive(
+                _text({"event": "media", "stream_id": "s1", "media": body})
+            )
+            assert isinstance(receipt, MediaReceived)
+            numbers.append(receipt.number)
+        assert numbers == [number + (2**32 - ticks) // ticks for number in range(3)]
+
     def test_frame_without_either_is_told_as_it_comes(self) -> None:
         adapter = TelnyxAdapter(TelnyxOptions())
         adapter.receive(start())
@@ -185,7 +210,7 @@ class TestFormats:
         [
             ("PCMU", 8000, Encoding.PCMU),
             ("PCMA", 8000, Encoding.PCMA),
-            ("G722", 8000, Encoding.G722),
+            ("OPUS", 8000, Encoding.OPUS),
             ("OPUS", 16_000, Encoding.OPUS),
             ("AMR-WB", 16_000, Encoding.AMR_WB),
             ("L16", 16_000, Encoding.L16BE),
@@ -196,6 +221,13 @@ class TestFormats:
     ) -> None:
         call = Call(opening=start(encoding, rate_hz))
         assert (call.format, call.play_format) == (AudioFormat(heard, rate_hz), None)
+
+    @pytest.mark.parametrize("name", ["G722", "AMR-WB"])
+    @pytest.mark.parametrize("rate_hz", [8000, 16_000])
+    def test_wideband_has_16_khz_whatever_clock_is_told(self, name: str, rate_hz: int) -> None:
+        played = AudioFormat(Encoding(name), rate_hz)
+        call = Call(TelnyxOptions(play_format=played), start(name, rate_hz))
+        assert call.format == call.play_format == AudioFormat(Encoding(name), 16_000)
 
     @pytest.mark.parametrize(
         ("order", "encoding"), [("big", Encoding.L16BE), ("little", Encoding.L16)]
@@ -225,10 +257,17 @@ class TestPlaying:
         audio = b"".join(_audio(frame) for frame in call.sent())
         assert audio == (b"\x55" * size).ljust(sent, b"\xff")
 
-    @pytest.mark.parametrize("name", ["G722", "OPUS"])
-    def test_format_without_silence_is_not_filled_up(self, name: str) -> None:
+    def test_g722_is_filled_up_with_the_silence_of_its_own(self) -> None:
+        call = Call(opening=start("G722"))
+        call.stream.command(PlayAudio(b"\x55" * 170), now=call.now)
+        call.wait(until=call.now + 1)
+        audio = [_audio(frame) for frame in call.sent()]
+        assert audio == [b"\x55" * 160, b"\x55" * 10 + b"\xff" * 150]
+
+    @pytest.mark.parametrize("name", ["OPUS", "AMR-WB"])
+    def test_packets_leave_as_they_are(self, name: str) -> None:
         call = Call(opening=start(name, 16_000))
-        call.stream.command(PlayAudio(b"\x55" * 3, samples=6), now=call.now)
+        call.stream.command(PlayAudio(b"\x55" * 3, samples=320), now=call.now)
         call.wait(until=call.now + 1)
         assert [_audio(frame) for frame in call.sent()] == [b"\x55" * 3]
 
