@@ -10,8 +10,6 @@ taken. All pending marks come back after a clear.
 The caller's format is that of the telephone leg (PCMA in Europe); the one to play is what
 `stream_bidirectional_codec` asked Telnyx for, so it is a setting: TRUNKLINE_TELNYX_PLAY_FORMAT.
 RFC 3551 sends L16 in network byte order and Telnyx does not say: TRUNKLINE_TELNYX_L16_BYTE_ORDER.
-The rate told of G.722 may be that of its RTP clock, 8 kHz by an old mistake (RFC 3551, 4.5.2); its
-samples are always 16,000 a second, and so are those of AMR-WB.
 """
 
 from __future__ import annotations
@@ -54,10 +52,8 @@ __all__ = ["PROVIDER", "TelnyxAdapter", "TelnyxOptions"]
 _MAX_MESSAGE_MS = 30_000
 _FILE_INTERVAL_MS = 1000
 _RTP_WRAP = 1 << 32
-# Where RTP counts other samples than the format has: RFC 3551, 4.5.2, and RFC 7587, 4.1.
-_RTP_HZ = {Encoding.G722: 8000, Encoding.OPUS: 48_000}
-_WIDEBAND = (Encoding.G722, Encoding.AMR_WB)
-_WIDEBAND_HZ = 16_000
+# Clocks that are the codec's, whatever rate is told: RFC 3551 4.5.2, RFC 7587 4.1, RFC 4867 4.1.
+_RTP_HZ = {Encoding.G722: 8000, Encoding.OPUS: 48_000, Encoding.AMR_WB: 16_000}
 
 
 class TelnyxOptions(msgspec.Struct, frozen=True):
@@ -217,9 +213,9 @@ class TelnyxAdapter:
         self._channel.open(frame.stream_id)
         described = body.media_format
         heard = audio_format(described.encoding, described.sample_rate, described.channels)
-        self._heard = self._understood(heard)
+        self._heard = self._in_byte_order(heard)
         if self._options.play_format is not None:
-            self._play_format = self._understood(self._options.play_format)
+            self._play_format = self._in_byte_order(self._options.play_format)
         return CallStarted(
             provider=PROVIDER.name,
             format=self._heard,
@@ -240,10 +236,7 @@ class TelnyxAdapter:
             ),
         )
 
-    def _understood(self, audio: AudioFormat) -> AudioFormat:
-        """What Telnyx means by the format it names."""
-        if audio.encoding in _WIDEBAND:
-            return AudioFormat(audio.encoding, _WIDEBAND_HZ)
+    def _in_byte_order(self, audio: AudioFormat) -> AudioFormat:
         if audio.encoding is Encoding.L16 and self._options.l16_byte_order == "big":
             return AudioFormat(Encoding.L16BE, audio.rate_hz)
         return audio

@@ -222,12 +222,11 @@ class TestFormats:
         call = Call(opening=start(encoding, rate_hz))
         assert (call.format, call.play_format) == (AudioFormat(heard, rate_hz), None)
 
-    @pytest.mark.parametrize("name", ["G722", "AMR-WB"])
     @pytest.mark.parametrize("rate_hz", [8000, 16_000])
-    def test_wideband_has_16_khz_whatever_clock_is_told(self, name: str, rate_hz: int) -> None:
-        played = AudioFormat(Encoding(name), rate_hz)
-        call = Call(TelnyxOptions(play_format=played), start(name, rate_hz))
-        assert call.format == call.play_format == AudioFormat(Encoding(name), 16_000)
+    def test_g722_has_16_khz_whatever_clock_is_told(self, rate_hz: int) -> None:
+        played = AudioFormat.parse(f"G722/{rate_hz}")
+        call = Call(TelnyxOptions(play_format=played), start("G722", rate_hz))
+        assert call.format == call.play_format == AudioFormat(Encoding.G722, 16_000)
 
     @pytest.mark.parametrize(
         ("order", "encoding"), [("big", Encoding.L16BE), ("little", Encoding.L16)]
