@@ -18,11 +18,11 @@ from typing import (
     get_origin,
     get_type_hints,
 )
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
 
+from common import redis_url
 from common.audio import AudioFormat
 from common.errors import SettingsError
 
@@ -37,7 +37,7 @@ class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):
     redis_url: Annotated[
         str,
         Meta(
-            description="where Redis is: redis://, rediss:// or unix://",
+            description="where Redis is: redis[s]://, unix://, redis[s]+sentinel:// or redis[s]+cluster://",
             extra={"name": "REDIS_URL"},
         ),
     ] = "redis://127.0.0.1:6379/0"
@@ -101,12 +101,9 @@ class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):
     def faults(self) -> list[str]:
         """What the types cannot say; each fault begins with the variable's name."""
         try:
-            url = urlsplit(self.redis_url)
-            scheme, _ = url.scheme, url.port
-        except ValueError:  # its own text may repeat a part of the password
-            return ["REDIS_URL: expected a host name and a port number"]
-        if scheme not in ("redis", "rediss", "unix"):
-            return [f"REDIS_URL: expected redis://, rediss:// or unix://, got {scheme + '://'!r}"]
+            redis_url.parse(self.redis_url)
+        except ValueError as error:
+            return [f"REDIS_URL: {error}"]
         return []
 
 

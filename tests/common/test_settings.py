@@ -92,12 +92,21 @@ def test_choice_names_what_can_be_chosen() -> None:
     ]
 
 
-@pytest.mark.parametrize("url", ["redis://h", "rediss://u:p@h:1/2", "unix:///tmp/r.sock?db=1"])
-def test_redis_url_may_have_any_scheme_that_redis_py_speaks(url: str) -> None:
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://h",
+        "rediss://u:p@h:1/2",
+        "unix:///tmp/r.sock?db=1",
+        "redis+sentinel://a,b:2,c/service",
+        "rediss+cluster://:p@a,b,c",
+    ],
+)
+def test_redis_url_may_have_any_scheme_that_a_link_speaks(url: str) -> None:
     assert load(Shop, {"REDIS_URL": url}).redis_url == url
 
 
-@pytest.mark.parametrize("url", ["http://h", "localhost:6379", "h", "redis://[::1", "redis://h:p"])
+@pytest.mark.parametrize("url", ["http://h", "localhost:6379", "h", "redis://[::1", "redis://a,b"])
 def test_redis_url_that_leads_nowhere_is_a_fault(url: str) -> None:
     (fault,) = faults(REDIS_URL=url)
     assert fault.startswith("REDIS_URL: ")
