@@ -20,7 +20,7 @@ class EdgeLane:
         timeout_s = settings.redis_timeout_ms / 1000
         tick_s = settings.tick_ms / 1000
         self.lane = lane
-        self._links = [Link(settings.redis_url, timeout_s=timeout_s) for _ in range(2)]
+        self._links = [Link(settings.redis_url, timeout_s=timeout_s, lane=lane) for _ in range(2)]
         self.writer = Writer(self._links[0], tick_s=tick_s)
         self.downlink = Downlink(self._links[1], tick_s=tick_s)
 

@@ -40,7 +40,7 @@ class WorkerLane:
         capacity: Capacity,
     ) -> None:
         timeout_s = settings.redis_timeout_ms / 1000
-        self._links = [Link(settings.redis_url, timeout_s=timeout_s) for _ in range(3)]
+        self._links = [Link(settings.redis_url, timeout_s=timeout_s, lane=lane) for _ in range(3)]
         read_link, write_link, take_link = self._links
         self._agent = agent
         self._executor = executor
