@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from common import bus
+from common import bus, membership
 from common.bus import Claim, ClaimRefusal, Commit, CommitAnswer, Taken
 from common.errors import ReplyError
 from common.keys import CallKeys, lanes
@@ -15,7 +15,7 @@ from common.link import Link, Request
 
 LANE = lanes("test", 1)[0]
 CALL = LANE.keys("c1")
-FRESH = Claim(commit=0, cursor=0, partial=0, out=0, state=b"", start=b"first")
+FRESH = Claim(commit=0, cursor=0, partial=0, out=0, state=b"", start=b"first", edge_id="edge-1")
 
 
 class Bus:
@@ -31,7 +31,10 @@ class Bus:
     async def announce(self, keys: CallKeys = CALL) -> Any:
         return await self.ask(bus.announce(keys, "edge-1", b"first"))
 
-    async def claim(self, token: str = "t1") -> Claim | ClaimRefusal:
+    async def renew(self, worker_id: str) -> None:
+        await self.ask(membership.renew_worker(LANE, worker_id, lease_ms=60_000))
+
+    async def claim(self, token: str = "w1:1") -> Claim | ClaimRefusal:
         return bus.read_claim(await self.ask(bus.claim(CALL, token)))
 
     async def commit(
@@ -41,12 +44,12 @@ class Bus:
         cursor: int = 1,
         partial: int = 0,
         state: bytes | None = None,
-        token: str = "t1",
+        token: str = "w1:1",
     ) -> CommitAnswer:
         step = Commit(number, cursor, partial, state, commands)
         return bus.read_commit(await self.ask(bus.commit(CALL, token, step)))
 
-    async def finish(self, token: str = "t1") -> Any:
+    async def finish(self, token: str = "w1:1") -> Any:
         return await self.ask(bus.finish(CALL, token))
 
     async def take(self, consumer: str = "w1") -> list[Taken]:
@@ -73,14 +76,14 @@ async def keys_of_calls(redis: Redis) -> list[bytes]:
 
 class TestAnnounce:
     async def test_call_appears_with_its_first_event(self, call: Bus, redis: Redis) -> None:
-        assert await call.announce() == b"ANNOUNCED"
+        assert await call.announce() == 1
         assert [data for _, data in await stored(redis, CALL.calls)] == [b"c1"]
         assert await stored(redis, CALL.events) == [(b"1-0", b"first")]
         assert await redis.hget(CALL.call, "edge") == b"edge-1"
 
     async def test_twice_is_once(self, call: Bus, redis: Redis) -> None:
         await call.announce()
-        assert await call.announce() == b"ALREADY"
+        assert await call.announce() == 1
         assert await redis.xlen(CALL.calls) == 1
         assert await redis.xlen(CALL.events) == 1
 
@@ -170,7 +173,7 @@ class TestTake:
     async def test_worker_that_left_is_no_consumer_any_more(self, call: Bus, redis: Redis) -> None:
         await call.ask(bus.create_group(LANE))
         await call.take("w1")
-        await call.ask(bus.leave_group(LANE, "w1"))
+        await call.ask(membership.leave(LANE, "w1"))
         assert await redis.xinfo_consumers(LANE.calls, "workers") == []
 
 
@@ -185,8 +188,9 @@ class TestClaim:
 
     async def test_of_a_call_that_another_owns_is_refused(self, call: Bus) -> None:
         await call.announce()
-        await call.claim("t1")
-        assert await call.claim("t2") is ClaimRefusal.TAKEN
+        await call.claim("w1:1")
+        await call.renew("w1")
+        assert await call.claim("w2:1") is ClaimRefusal.TAKEN
         assert await call.commit(1) is CommitAnswer.COMMITTED
 
     async def test_of_an_ended_call_is_refused(self, call: Bus) -> None:
@@ -196,7 +200,7 @@ class TestClaim:
         await call.announce()
         await call.claim()
         await call.commit(1, b"a", b"b", cursor=7, partial=1, state=b"\x00s")
-        assert await call.claim() == Claim(1, 7, 1, 2, b"\x00s", b"first")
+        assert await call.claim() == Claim(1, 7, 1, 2, b"\x00s", b"first", "edge-1")
 
     async def test_error_of_redis_is_raised(self, call: Bus, redis: Redis) -> None:
         await redis.set(CALL.call, "no hash")
@@ -226,7 +230,7 @@ class TestCommit:
         assert await redis.xlen(CALL.commands) == 1
 
     async def test_of_a_former_owner_is_fenced(self, call: Bus, redis: Redis) -> None:
-        assert await call.commit(1, b"a", token="t0") is CommitAnswer.FENCED
+        assert await call.commit(1, b"a", token="w0:1") is CommitAnswer.FENCED
         assert await redis.exists(CALL.commands) == 0
 
     async def test_that_skips_a_number_is_a_conflict(self, call: Bus, redis: Redis) -> None:
@@ -289,8 +293,8 @@ class TestEnd:
 
     async def test_only_the_owner_finishes(self, call: Bus, redis: Redis) -> None:
         await call.announce()
-        await call.claim("t1")
-        assert await call.finish("t2") == b"FENCED"
+        await call.claim("w1:1")
+        assert await call.finish("w2:1") == b"FENCED"
         assert await redis.exists(CALL.call, CALL.events) == 2
 
     async def test_call_that_nobody_took_is_withdrawn_without_a_trace(

@@ -20,7 +20,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from common import bus
+from common import bus, membership
 from common.bus import Claim, Commit
 from common.keys import TTL_S, lanes
 from common.link import Request
@@ -28,7 +28,7 @@ from common.scripts import SCRIPTS
 
 LANE = lanes("model", 1)[0]
 KEYS = LANE.keys("c1")
-TOKENS = st.sampled_from(["t1", "t2"])
+TOKENS = st.sampled_from(["w1:1", "w2:1"])
 
 
 def test_script_is_called_by_the_hash_that_redis_gives_it() -> None:
@@ -51,7 +51,7 @@ class Call(msgspec.Struct):
 
     def seen_by_its_owner(self) -> Claim:
         return Claim(
-            self.commit, self.cursor, self.partial, len(self.commands), self.state, b"first"
+            self.commit, self.cursor, self.partial, len(self.commands), self.state, b"first", "edge"
         )
 
 
@@ -68,16 +68,18 @@ class Steps(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.client.delete(*KEYS[1:])
+        self.client.flushdb()
         self.call: Call | None = None
+        for worker in ("w1", "w2"):
+            self.ask(membership.renew_worker(LANE, worker, lease_ms=600_000))
 
     def ask(self, request: Request) -> Any:
         return self.client.execute_command(*request)  # type: ignore[no-untyped-call]
 
     @rule()
     def announce(self) -> None:
-        expected = b"ALREADY" if self.call else b"ANNOUNCED"
-        assert self.ask(bus.announce(KEYS, "edge", b"first")) == expected
+        stored = self.ask(bus.announce(KEYS, "edge", b"first"))
+        assert stored == (self.call.appended if self.call else 1)
         self.call = self.call or Call()
 
     @rule()
@@ -120,7 +122,7 @@ class Steps(RuleBasedStateMachine):
         known = self.call or Call()
         cursor = min(known.cursor + handled, known.appended)
         step = Commit(known.commit + 1 + skipped, cursor, partial, state, commands)
-        answer = bus.read_answer(self.ask(bus.commit(KEYS, token, step)))
+        answer = bus.read_commit(self.ask(bus.commit(KEYS, token, step)))
         assert answer == self.expected(token, skipped)
         if answer == "COMMITTED":
             self.committed(step)
@@ -181,7 +183,7 @@ class Steps(RuleBasedStateMachine):
         dispatched = [fields for _, fields in self.entries(KEYS.calls)]
         if self.call is None:
             assert dispatched == []
-            assert self.client.exists(*KEYS[2:]) == 0
+            assert self.client.exists(*KEYS[3:]) == 0
             return
         assert dispatched == [{b"e": b"c1"}]
         assert [self.number(e) for e, _ in self.entries(KEYS.events)] == self.call.events
@@ -190,7 +192,7 @@ class Steps(RuleBasedStateMachine):
 
     @invariant()
     def every_key_of_a_call_dies_by_itself(self) -> None:
-        for key in KEYS[2:]:
+        for key in KEYS[3:]:
             if self.client.exists(key):
                 assert 0 < int(self.client.ttl(key)) <= TTL_S
 
