@@ -1,16 +1,20 @@
 # make up: run the whole system. make test: run the tests. make check: everything that CI checks.
 # make fuzz: feed every provider's adapter what nobody would send, FUZZ_SECONDS=60 each.
+# make chaos: kill, stop and cut off what carries calls, and count what it costs; CALLS=50 ROUNDS=20,
+# ARGS="F1 F4" chooses, ARGS=--help lists.
 # All of them install into .venv first, when pyproject.toml is newer than the installation.
 # ARGS goes to the command: make up ARGS="--workers 2", make test ARGS="-k pacer".
 
 PYTHON ?= python3
 ARGS ?=
 FUZZ_SECONDS ?= 60
+CALLS ?= 50
+ROUNDS ?= 20
 
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: help install up test check fuzz format clean
+.PHONY: help install up test check fuzz chaos format clean
 .DEFAULT_GOAL := help
 
 help:
@@ -46,6 +50,9 @@ fuzz: install
 	@$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[fuzz]"
 	@$(BIN)/python -c "from edge.providers import providers; print(*providers(), sep='\n')" | \
 		xargs -I NAME -P 2 $(BIN)/python tests/fuzz/fuzz_adapters.py NAME $(FUZZ_SECONDS)
+
+chaos: install
+	@$(BIN)/python -m tests.system.chaos --calls $(CALLS) --rounds $(ROUNDS) $(ARGS)
 
 format: install
 	@$(BIN)/ruff check --fix .

@@ -137,8 +137,28 @@ class Process:
 
         wait_until(is_up, within_s=_START_S)
 
+    def worker_id(self) -> str:
+        """The name by which Redis knows this worker: the first part of its tokens."""
+
+        def told() -> str:
+            found = re.search(r"taking calls.* worker=(\S+)", self.log)
+            return found[1] if found else ""
+
+        return wait_until(told)
+
     def terminate(self) -> None:
         self._process.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it without a chance to say goodbye."""
+        self._process.kill()
+        self._process.wait()
+
+    def pause(self) -> None:
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
 
     def exit_code(self, *, within_s: float = _DEADLINE_S) -> int:
         return self._process.wait(within_s)
@@ -198,7 +218,7 @@ class System:
         self.redis = redis.Redis.from_url(redis_url)
         self.edges: list[Process] = []
         self.workers: list[Process] = []
-        self._ports: list[int] = []
+        self.ports: list[int] = []
         self._phones: list[Phone] = []
         self._shared = {"REDIS_URL": redis_url, "TRUNKLINE_NAMESPACE": self.namespace}
 
@@ -216,13 +236,16 @@ class System:
         for each in self.workers:
             each.wait_until_up("/metrics")
         self.edge.wait_until_up("/readyz")
-        wait_until(lambda: self._waiting_workers() >= workers)
+        self.wait_until_taking(workers)
         return self
+
+    def wait_until_taking(self, workers: int) -> None:
+        wait_until(lambda: self._waiting_workers() >= workers)
 
     def start_edge(self, **settings: str) -> Process:
         port = free_port()
         settings = {**self._shared, "TRUNKLINE_PORT": str(port), **settings}
-        self._ports.append(port)
+        self.ports.append(port)
         self.edges.append(Process("edge", settings, self.directory, http=port))
         return self.edges[-1]
 
@@ -242,7 +265,7 @@ class System:
 
     @property
     def host(self) -> str:
-        return f"127.0.0.1:{self._ports[0]}"
+        return f"127.0.0.1:{self.ports[0]}"
 
     def phone(self, provider: str, *arguments: str) -> Phone:
         url = f"ws://{self.host}/media/PROVIDER"

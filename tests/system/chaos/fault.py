@@ -1,0 +1,36 @@
+"""What a fault is: a script against a running system, and what it needs of the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from tests.system.chaos.row import Row
+from tests.system.chaos.stage import Config
+
+__all__ = ["Fault", "run"]
+
+
+class Fault(NamedTuple):
+    """`play` fills the row; it has no say in the verdict but by what it expects. `obstacle`: why
+    the fault cannot be had on this machine, empty when it can. `takes_part`: whether it runs when
+    nothing was chosen."""
+
+    name: str
+    title: str
+    play: Callable[[Config, Row], None]
+    obstacle: Callable[[], str] = lambda: ""
+    takes_part: bool = True
+
+
+def run(fault: Fault, config: Config) -> Row:
+    """Never raises for what the system under test does: that is a failure in the row."""
+    row = Row.new(fault.name, fault.title)
+    row.skipped = fault.obstacle()
+    if not row.skipped:
+        try:
+            fault.play(config, row)
+        except AssertionError as error:
+            row.failures.append(str(error).splitlines()[0])
+            row.notes.append(f"logs and ledger: {config.directory}")
+    return row

@@ -1,0 +1,122 @@
+"""No fault at all, a checker that is put to the test itself, and very many short calls."""
+
+from __future__ import annotations
+
+from tests.system.chaos.fault import Fault
+from tests.system.chaos.probes import Footprint, footprint, keys_left
+from tests.system.chaos.row import Row
+from tests.system.chaos.stage import Config, Needs, Stage
+from tests.system.processes import Process, wait_until
+
+__all__ = ["FAULTS"]
+
+_CLEAR_EVERY = 100
+
+#: What each deviating agent must be caught at, by the number of its caller.
+_MUTANTS = {
+    1: ("drop", "lost"),
+    2: ("double", "repeated"),
+    3: ("swap", "disordered"),
+    4: ("remark", "repeated"),
+}
+_SHORT_CALLS = 2000
+_SHORT_CALL_S = 1.0
+_MIB = 1 << 20
+
+
+def _baseline(config: Config, row: Row) -> None:
+    """Every provider; a clear every two seconds, on half of the way with speech ahead."""
+    for lead_ms in (0, 1500):
+        with Stage(config, Needs(clear_every=_CLEAR_EVERY, lead_ms=lead_ms)) as stage:
+            stage.talk(frames=_CLEAR_EVERY * 5 // 2)
+            row.rounds += 1
+            stage.finish(row)
+    row.at_most(row.gap_ms, 100, "longest gap, ms")
+    row.expect(row.takeovers == 0, "calls changed hands though no worker died")
+
+
+def _mutants(config: Config, row: Row) -> None:
+    """Each kind of fault that the checker is to see is made on purpose, once."""
+    deviations = ",".join(f"{caller}:{kind}" for caller, (kind, _) in _MUTANTS.items())
+    needs = Needs(
+        workers=1,
+        worker=(("CHAOS_DEVIATIONS", deviations),),
+        providers=("twilio", "telnyx", "wavix"),
+    )
+    judged = Row.new("mutants", "what the checker says")
+    with Stage(config, needs) as stage:
+        stage.talk(len(_MUTANTS) + 1, frames=100, patience_s=2.0)
+        left = f"{{{stage.system.namespace}:0}}:call:left"
+        stage.system.redis.hset(left, "token", "")
+        tally = stage.finish(judged, keys_within_s=2.0)
+        stage.system.redis.delete(left)
+    caught = 0
+    for call in tally.calls:
+        kind, what = _MUTANTS.get(call.caller, ("", ""))
+        counts = {name: getattr(call, name) for name in ("lost", "repeated", "disordered")}
+        if kind:
+            is_caught = counts.pop(what) > 0 and not any(counts.values())
+            row.expect(is_caught, f"{kind} was taken for {call.problems}")
+            caught += is_caught
+        else:
+            row.expect(not call.problems, f"a good call was blamed: {call.problems}")
+    is_caught = judged.keys_left == 1
+    row.expect(is_caught, "the key that was left was not found")
+    caught += is_caught
+    row.calls, row.rounds = len(tally.calls), len(_MUTANTS) + 1
+    row.notes.append(f"{caught}/{len(_MUTANTS) + 1} mutants")
+
+
+def _steady(config: Config, row: Row) -> None:
+    """Short calls without end leave nothing: no key, no task, no file, no memory."""
+    with Stage(config, Needs(workers=2)) as stage:
+        processes = [*stage.system.edges, *stage.system.workers]
+        slots = max(1, config.calls)
+        repeats = -(-_SHORT_CALLS // slots)
+        stage.place(slots, seconds=_SHORT_CALL_S, repeats=2)
+        stage.wait_for_callers(row)
+        stage.wait_until_clean(row, within_s=5.0)
+        before = [footprint(process) for process in processes]
+        memory = _redis_memory(stage)
+        stage.place(slots, seconds=_SHORT_CALL_S, repeats=repeats, first_number=slots * 2 + 1)
+        stage.wait_for_callers(row, within_s=repeats * (_SHORT_CALL_S + 5) + 60)
+        stage.wait_until_clean(row, within_s=5.0)
+        row.rounds = repeats
+        for process, then in zip(processes, before, strict=True):
+            _expect_flat(row, process, then)
+        grown = (_redis_memory(stage) - memory) / _MIB
+        row.at_most(grown, 1.0, "memory of Redis grew, MiB")
+        stage.finish(row)
+        row.expect(not keys_left(stage.system.redis, stage.system.namespace), "keys are left")
+
+
+def _expect_flat(row: Row, process: Process, then: Footprint) -> None:
+    """What is asked for takes a task and a file itself, so the least that is seen counts."""
+    now = footprint(process)
+
+    def is_back() -> bool:
+        nonlocal now
+        seen = footprint(process)
+        now = Footprint(
+            min(now.tasks, seen.tasks), min(now.files, seen.files), min(now.memory, seen.memory)
+        )
+        return now.tasks <= then.tasks + 2 and now.files <= then.files + 2
+
+    try:
+        wait_until(is_back, within_s=5.0)
+    except AssertionError:
+        row.expect(False, f"{process.name} held {then}, now {now}")
+    grown = now.memory - then.memory
+    row.notes.append(f"{process.name}: memory {then.memory:.1f} -> {now.memory:.1f} MiB")
+    row.at_most(grown, max(2.0, then.memory * 0.05), f"{process.name} grew, MiB")
+
+
+def _redis_memory(stage: Stage) -> int:
+    return int(stage.system.redis.info("memory")["used_memory"])
+
+
+FAULTS = [
+    Fault("baseline", "no fault", _baseline),
+    Fault("mutants", "the checker catches what it is there for", _mutants),
+    Fault("steady", f"{_SHORT_CALLS} short calls leave nothing behind", _steady, takes_part=False),
+]
