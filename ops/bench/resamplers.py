@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.audio.codecs import Pcm
+from workers.audio.codec import Pcm
 from workers.audio.resampler import Resampler
 
 __all__ = ["main"]

@@ -19,7 +19,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.audio.codecs import Pcm
+from workers.audio.codec import Pcm
 
 __all__ = ["MAX_HZ", "MIN_HZ", "Resampler"]
 

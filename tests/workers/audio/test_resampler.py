@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from workers.audio.codecs import Pcm
+from workers.audio.codec import Pcm
 from workers.audio.resampler import MAX_HZ, MIN_HZ, Resampler
 
 PEAK = 16_000
