@@ -65,7 +65,8 @@ class _Event(msgspec.Struct, frozen=True, array_like=True, tag_field="type"):
 
 class CallStarted(_Event, frozen=True, tag="start"):
     """The stream is open. `format` is what the caller's audio arrives in, `play_format` what the
-    provider wants back (None: the same)."""
+    provider wants back (None: the same). `sends_dtmf`: the provider has a message for keys that
+    we press; `reports_dtmf`: one for keys that the caller presses."""
 
     provider: str
     format: AudioFormat
@@ -73,6 +74,8 @@ class CallStarted(_Event, frozen=True, tag="start"):
     provider_stream_id: str = ""
     play_format: AudioFormat | None = None
     metadata: Metadata = {}
+    sends_dtmf: bool = False
+    reports_dtmf: bool = True
 
 
 class AudioReceived(_Event, frozen=True, tag="audio"):

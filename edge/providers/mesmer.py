@@ -130,6 +130,7 @@ class MesmerAdapter:
             provider_call_id=optional_id(body.call_sid),
             provider_stream_id=self._channel.stream_id,
             metadata=known({"account_sid": body.account_sid}),
+            reports_dtmf=False,
         )
 
 

@@ -163,6 +163,7 @@ class SunvoneAdapter:
             provider_call_id=session_id,
             provider_stream_id=session_id,
             metadata=known({"from": frame.caller_id, "to": frame.did_number}),
+            sends_dtmf=True,
         )
 
 

@@ -133,6 +133,7 @@ class WavixAdapter:
             provider_call_id=optional_id(frame.call_id),
             provider_stream_id=self._channel.stream_id,
             metadata=known({"stream_type": frame.stream_type, "channel": frame.channel}),
+            reports_dtmf=False,
         )
 
 

@@ -44,8 +44,20 @@ AT_MS = 1_700_000_000_123
 
 EVENTS: list[tuple[Event, list[Any]]] = [
     (
-        CallStarted("twilio", AudioFormat.pcmu(), "CA1", "MZ1", AudioFormat.pcm(16_000), {"a": 1}),
-        ["start", "twilio", ["PCMU", 8000, 1], "CA1", "MZ1", ["L16", 16_000, 1], {"a": 1}],
+        CallStarted(
+            "twilio",
+            AudioFormat.pcmu(),
+            "CA1",
+            "MZ1",
+            AudioFormat.pcm(16_000),
+            {"a": 1},
+            sends_dtmf=True,
+            reports_dtmf=False,
+        ),
+        [
+            *["start", "twilio", ["PCMU", 8000, 1], "CA1", "MZ1", ["L16", 16_000, 1], {"a": 1}],
+            *[True, False],
+        ],
     ),
     (
         AudioReceived(b"\xff\x00", 40, 3, 1, "outbound", 7),

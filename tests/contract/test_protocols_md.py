@@ -133,6 +133,17 @@ def test_command_becomes_the_messages_named(command: str, provider: str, cell: s
         assert call.stream.close is not None
 
 
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_the_start_says_which_way_keys_go_by_message(provider: str) -> None:
+    started = Call(sample(provider)).events[0]
+    assert isinstance(started, CallStarted)
+    events, commands = (
+        {row[kind]: row for row in table(f"{kind}s")} for kind in ("event", "command")
+    )
+    assert started.reports_dtmf == (not events["dtmf"][provider].startswith("never"))
+    assert started.sends_dtmf == (not commands["dtmf"][provider].startswith("refused"))
+
+
 def asked(call: Call, command: Command) -> tuple[set[str], bool]:
     """The messages that a command becomes, and whether it was refused."""
     written: set[str] = set()

@@ -26,6 +26,7 @@ STARTED = CallStarted(
     provider_call_id="CA1",
     provider_stream_id="MZ1",
     metadata={"account_sid": "AC1"},
+    reports_dtmf=False,
 )
 STOP = '{"event":"stop","stop":{"streamSid":"MZ1","callSid":"CA1","accountSid":"AC1"}}'
 MEDIA = '{"event":"media","streamSid":"MZ1","media":{"timestamp":0,"payload":"/38A"}}'
