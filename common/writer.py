@@ -3,6 +3,8 @@
 Rule 1: nobody but `run` waits for Redis; the others submit and are told the reply.
 Rule 2: only requests that can be repeated may be submitted (`common/bus.py` has no others).
 Rule 3: order is kept, so a request may rely on those before it.
+Rule 4: to another server than before, nothing is given that was meant for the old one, where
+        somebody is there who knows what the new one may lack.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from common import metrics
-from common.errors import LinkError, ReplyError
+from common.errors import LinkError, ReplyError, ServerChangedError
 from common.link import Link, Request
 from common.ticker import Ticker, Wakeup
 
@@ -32,10 +34,22 @@ OnReply = Callable[[Any], object]
 
 
 class Writer:
-    """`tick_s` is the shortest time between two writes: what comes within it shares one."""
+    """`tick_s` is the shortest time between two writes: what comes within it shares one.
 
-    def __init__(self, link: Link, *, tick_s: float) -> None:
+    `on_server_changed` is called when Redis is another server than before, after everything that
+    was not answered has been answered with that ServerChangedError instead; it submits what the
+    new server is to be given first. Without it, requests are repeated to the new server.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        *,
+        tick_s: float,
+        on_server_changed: Callable[[], None] | None = None,
+    ) -> None:
         self._link = link
+        self._on_server_changed = on_server_changed
         self._ticker = Ticker(tick_s)
         self._wakeup = Wakeup()
         self._queue: deque[tuple[Request, OnReply]] = deque()
@@ -54,7 +68,8 @@ class Writer:
         return since is not None and asyncio.get_running_loop().time() - since > for_s
 
     def submit(self, request: Request, on_reply: OnReply) -> None:
-        """`on_reply` gets the reply, a ReplyError included; it must not raise."""
+        """`on_reply` gets the reply, a ReplyError included, or the ServerChangedError that came
+        in its place; it must not raise."""
         self._queue.append((request, on_reply))
         self._is_flushed.clear()
         self._wakeup.set()
@@ -85,16 +100,24 @@ class Writer:
     async def _write(self) -> None:
         batch = [self._queue.popleft() for _ in range(min(len(self._queue), _MAX_BATCH))]
         metrics.BATCH_REQUESTS.observe(len(batch))
-        replies = await self._execute([request for request, _ in batch])
+        try:
+            replies = await self._execute([request for request, _ in batch])
+        except ServerChangedError as error:
+            self._drop(batch, error)
+            return
         for (_, on_reply), reply in zip(batch, replies, strict=True):
             on_reply(reply)
 
     async def _execute(self, requests: list[Request]) -> list[Any]:
+        """Raises ServerChangedError when there is somebody to be told of it."""
         retry_s = 0.0
         while True:
             try:
                 replies = await self._link.execute(requests)
             except LinkError as error:
+                if isinstance(error, ServerChangedError) and self._on_server_changed is not None:
+                    _log.warning("%s", error)
+                    raise
                 if not retry_s:
                     _log.warning("%s; what is to be written is kept", error)
                 self._failed()
@@ -106,6 +129,14 @@ class Writer:
             self._failing_since = None
             self._has_answered = True
             return replies
+
+    def _drop(self, batch: list[tuple[Request, OnReply]], error: ServerChangedError) -> None:
+        assert self._on_server_changed is not None
+        dropped = [*batch, *self._queue]
+        self._queue.clear()
+        for _, on_reply in dropped:
+            on_reply(error)
+        self._on_server_changed()
 
     def _failed(self) -> None:
         metrics.REDIS_FAULTS.labels("write").inc()

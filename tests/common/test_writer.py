@@ -1,18 +1,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
 from common import bus
-from common.errors import ReplyError
+from common.errors import ReplyError, ServerChangedError
 from common.keys import lanes
 from common.link import Link
 from common.process import background
 from common.writer import Writer
+from ops import redis_server
 from tests.chaos_proxy import ChaosProxy
 from tests.waiting import until
 
@@ -186,3 +189,62 @@ async def test_idle_writer_asks_seldom(writer: Writer, redis: Redis) -> None:
         assert clock.time() < began + 10
         await asyncio.sleep(0.05)
     assert clock.time() - began > 0.9  # three questions, half a second apart
+
+
+def own_redis(directory: Path) -> AbstractContextManager[str]:
+    """A server of this test's own; the next one in the same directory has the same URL."""
+    return redis_server.running(redis_server.find_binary(), directory=directory)
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    with redis_server.fresh_directory() as directory:
+        yield directory
+
+
+class TestAnotherServer:
+    """One that was restarted, or promoted; `Link` tells it apart."""
+
+    async def test_what_was_not_answered_is_dropped_and_the_owner_asked_what_it_needs(
+        self, directory: Path
+    ) -> None:
+        replies: list[Any] = []
+
+        def changed() -> None:
+            replies.append("changed")
+            writer.submit((b"ECHO", b"first"), replies.append)
+
+        with ExitStack() as first_server:
+            url = first_server.enter_context(own_redis(directory))
+            link = Link(url, timeout_s=1.0)
+            writer = Writer(link, tick_s=0.001, on_server_changed=changed)
+            async with background(writer.run()):
+                await writer.flushed()
+                first_server.close()
+                writer.submit((b"ECHO", b"old"), replies.append)
+                await until(lambda: not writer.is_answering)
+                writer.submit((b"ECHO", b"older"), replies.append)
+                with own_redis(directory):
+                    await until(lambda: len(replies) == 4)
+                    await writer.flushed()
+                    assert writer.is_answering
+            await link.close()
+        old, older, *rest = replies
+        assert isinstance(old, ServerChangedError)
+        assert isinstance(older, ServerChangedError)
+        assert rest == ["changed", b"first"]
+
+    async def test_nobody_to_ask_has_requests_repeated(self, directory: Path) -> None:
+        replies: list[Any] = []
+        with ExitStack() as first_server:
+            url = first_server.enter_context(own_redis(directory))
+            link = Link(url, timeout_s=1.0)
+            writer = Writer(link, tick_s=0.001)
+            async with background(writer.run()):
+                await writer.flushed()
+                first_server.close()
+                writer.submit((b"ECHO", b"kept"), replies.append)
+                await until(lambda: not writer.is_answering)
+                with own_redis(directory):
+                    await until(lambda: replies == [b"kept"])
+            await link.close()
