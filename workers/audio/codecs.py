@@ -9,9 +9,13 @@ from typing import NamedTuple, TypeAlias
 from common.audio import AudioFormat, Encoding
 from common.errors import AgentError
 from workers.audio import g711, l16
+from workers.audio.amr_wb import AmrWbDecoder, AmrWbEncoder
 from workers.audio.codec import Decoder, Encoder, Pcm, SampleDecoder, SampleEncoder
+from workers.audio.g722 import G722Decoder, G722Encoder
+from workers.audio.mp3 import Mp3Decoder
+from workers.audio.opus import OpusDecoder, OpusEncoder
 
-__all__ = ["Pcm", "decode", "encode", "open_decoder", "open_encoder"]
+__all__ = ["Pcm", "decode", "encode", "follow", "open_decoder", "open_encoder"]
 
 _OpenDecoder: TypeAlias = Callable[[int], Decoder]
 _OpenEncoder: TypeAlias = Callable[[int], Encoder]
@@ -33,10 +37,17 @@ _PLAIN = {
 
 # Each takes the format's rate_hz, and raises AgentError where that cannot be.
 _DECODERS: dict[Encoding, _OpenDecoder] = {
-    encoding: partial(SampleDecoder, decode=codec.decode) for encoding, codec in _PLAIN.items()
+    **{key: partial(SampleDecoder, decode=codec.decode) for key, codec in _PLAIN.items()},
+    Encoding.G722: lambda rate_hz: G722Decoder(),
+    Encoding.OPUS: lambda rate_hz: OpusDecoder(),
+    Encoding.AMR_WB: lambda rate_hz: AmrWbDecoder(),
+    Encoding.MP3: Mp3Decoder,
 }
 _ENCODERS: dict[Encoding, _OpenEncoder] = {
-    encoding: partial(SampleEncoder, encode=codec.encode) for encoding, codec in _PLAIN.items()
+    **{key: partial(SampleEncoder, encode=codec.encode) for key, codec in _PLAIN.items()},
+    Encoding.G722: lambda rate_hz: G722Encoder(),
+    Encoding.OPUS: OpusEncoder,
+    Encoding.AMR_WB: AmrWbEncoder,
 }
 
 
@@ -56,6 +67,13 @@ def open_encoder(audio_format: AudioFormat) -> Encoder:
         raise AgentError(f"there is no encoder for {audio_format}")
     _check(audio_format)
     return opened(audio_format.rate_hz)
+
+
+def follow(encoder: Encoder, decoder: Decoder) -> None:
+    """Have the encoder of a call obey what the other side's payloads ask for, as far as they were
+    decoded. Only AMR-WB asks for anything: for a mode, and a packing like its own."""
+    if isinstance(encoder, AmrWbEncoder) and isinstance(decoder, AmrWbDecoder):
+        encoder.follow(decoder)
 
 
 def decode(payload: bytes, audio_format: AudioFormat) -> Pcm:

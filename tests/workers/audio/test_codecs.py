@@ -64,9 +64,9 @@ def test_a_codec_that_remembers_is_opened_for_a_call(encoding: Encoding) -> None
         codecs.encode(RAMP, audio_format)
 
 
-@pytest.mark.parametrize("encoding", PLAIN)
+@pytest.mark.parametrize("encoding", sorted(set(Encoding) - {Encoding.MP3}))
 def test_more_channels_than_one_are_refused(encoding: Encoding) -> None:
-    stereo = AudioFormat(encoding, 8000, 2)
+    stereo = AudioFormat(encoding, 16_000, 2)
     for opened in (open_decoder, open_encoder):
         with pytest.raises(AgentError, match=rf"^{stereo} has 2 channels: one is needed$"):
             opened(stereo)
