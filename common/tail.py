@@ -40,13 +40,22 @@ class Tail(Generic[OwnerT]):
     def follow(self, key: bytes, owner: OwnerT, *, after: int = 0) -> None:
         self._followed[key] = _Followed(owner, after)
 
-    def forget(self, key: bytes) -> None:
-        self._followed.pop(key, None)
+    def forget(self, key: bytes) -> OwnerT | None:
+        """Who owned it."""
+        stream = self._followed.pop(key, None)
+        return None if stream is None else stream.owner
 
     def request(self) -> tuple[bytes | int, ...]:
         followed = self._followed
         ids = [b"%d-0" % stream.after for stream in followed.values()]
         return (b"XREAD", b"COUNT", self._count, b"STREAMS", *followed, *ids)
+
+    def single_requests(self) -> dict[bytes, tuple[bytes | int, ...]]:
+        """The same, stream by stream: one that is none fails a request for all."""
+        return {
+            key: (b"XREAD", b"COUNT", self._count, b"STREAMS", key, b"%d-0" % stream.after)
+            for key, stream in self._followed.items()
+        }
 
     def read(self, reply: Any) -> Iterator[tuple[OwnerT, list[Entry]]]:
         """Advances the cursors; a stream forgotten meanwhile is passed over."""

@@ -176,7 +176,9 @@ class Session:
         events = CallEvents(lane.writer, keys, on_gone=self._gone)
         self._call = _Attachment(lane, keys, events)
         events.announce(self._lanes.edge_id, started, at_ms=at_ms)
-        lane.downlink.subscribe(keys, Subscriber(self._deliver, events.trim_commands))
+        lane.downlink.subscribe(
+            keys, Subscriber(self._deliver, events.commands_read, self._unreadable)
+        )
         asyncio.get_running_loop().call_later(
             self._settings.take_timeout_s, events.withdraw, self._withdrawn
         )
@@ -223,6 +225,10 @@ class Session:
         """The time to take the call is over; `was_waiting`: nobody has, and its keys are gone."""
         if was_waiting:
             self.end(EndReason.NOT_TAKEN, WSCloseCode.TRY_AGAIN_LATER, "no worker")
+
+    def _unreadable(self) -> None:
+        """Redis refuses to read the call's commands."""
+        self.end(EndReason.EDGE_FAILED, WSCloseCode.INTERNAL_ERROR, "commands unreadable")
 
     def _gone(self) -> None:
         """The call's keys have vanished from Redis, though nobody here has ended it."""

@@ -21,6 +21,8 @@ __all__ = ["CallEvents"]
 
 _log = logging.getLogger(__name__)
 
+_TRIM_EVERY = 64
+
 
 class CallEvents:
     """`on_gone` is called when the call's keys have vanished from Redis."""
@@ -30,6 +32,7 @@ class CallEvents:
         self._keys = keys
         self._on_gone = on_gone
         self._sequence = 0
+        self._read_up_to = 0
 
     def announce(self, edge_id: str, first: Event, *, at_ms: int) -> None:
         """Put the call on its lane, with its first event."""
@@ -48,8 +51,11 @@ class CallEvents:
             bus.withdraw(self._keys), lambda reply: on_answer(reply == b"WITHDRAWN")
         )
 
-    def trim_commands(self, read_up_to: int) -> None:
-        self._writer.submit(bus.trim_commands(self._keys, read_up_to), self._refused)
+    def commands_read(self, up_to: int) -> None:
+        """The worker's commands were read up to this sequence; now and then they are deleted."""
+        if up_to // _TRIM_EVERY != self._read_up_to // _TRIM_EVERY:
+            self._writer.submit(bus.trim_commands(self._keys, up_to), self._refused)
+        self._read_up_to = up_to
 
     def _stored(self, reply: Any) -> None:
         if bus.is_already_stored(reply):

@@ -1,75 +1,67 @@
-"""Redis -> call runners: one XREAD a tick fetches the events of all calls of a lane.
+"""Redis -> call runners: the events of all calls of a lane, read together.
 
 A call whose agent lags is not read further until it has caught up; its events wait in Redis.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
+from collections.abc import Callable
 
-from common.errors import LinkError, ReplyError
+from common import process
+from common.follower import Follower
 from common.link import Link
-from common.metrics import REDIS_FAULTS
-from common.tail import Tail
+from common.tail import Entry
 from common.ticker import Ticker, Wakeup
 from workers.owned_call import OwnedCall
 
 __all__ = ["EventReader"]
 
-_log = logging.getLogger(__name__)
-
 _ENTRIES_PER_POLL = 64
 _MAX_BACKLOG = 256
-_RETRY_S = 0.05
 
 
 class EventReader:
-    def __init__(self, link: Link, *, tick_s: float) -> None:
-        self._link = link
+    """`on_unreadable` is called with a call whose events Redis refuses to read."""
+
+    def __init__(
+        self, link: Link, *, tick_s: float, on_unreadable: Callable[[OwnedCall], None]
+    ) -> None:
+        self._follower: Follower[OwnedCall] = Follower(
+            link,
+            tick_s=tick_s,
+            count=_ENTRIES_PER_POLL,
+            on_entries=self._feed,
+            on_unreadable=on_unreadable,
+        )
         self._ticker = Ticker(tick_s)
-        self._wakeup = Wakeup()
-        self._tail: Tail[OwnedCall] = Tail(count=_ENTRIES_PER_POLL)
+        self._somebody_lags = Wakeup()
         self._lagging: dict[OwnedCall, int] = {}
 
     def follow(self, call: OwnedCall, *, after: int) -> None:
-        self._tail.follow(call.keys.events, call, after=after)
-        self._wakeup.set()
+        self._follower.follow(call.keys.events, call, after=after)
 
-    def forget(self, call: OwnedCall) -> None:
-        self._tail.forget(call.keys.events)
-        self._lagging.pop(call, None)
+    def forget(self, call: OwnedCall) -> bool:
+        """Whether it was followed."""
+        was_lagging = self._lagging.pop(call, None) is not None
+        return self._follower.forget(call.keys.events) is not None or was_lagging
 
     async def run(self) -> None:
+        async with process.background(self._follower.run()):
+            await self._resume_those_that_caught_up()
+
+    def _feed(self, call: OwnedCall, entries: list[Entry]) -> None:
+        call.runner.feed(entries)
+        if call.runner.backlog >= _MAX_BACKLOG:
+            self._follower.forget(call.keys.events)
+            self._lagging[call] = entries[-1].sequence
+            self._somebody_lags.set()
+
+    async def _resume_those_that_caught_up(self) -> None:
         while True:
-            if not self._tail and not self._lagging:
-                await self._wakeup.wait()
-                continue
-            self._resume_those_that_caught_up()
-            if self._tail:
-                await self._poll()
+            if not self._lagging:
+                await self._somebody_lags.wait()
+            for call, after in list(self._lagging.items()):
+                if call.runner.backlog < _MAX_BACKLOG // 2:
+                    del self._lagging[call]
+                    self.follow(call, after=after)
             await self._ticker.tick()
-
-    async def _poll(self) -> None:
-        try:
-            (reply,) = await self._link.execute([self._tail.request()])
-        except LinkError:
-            # The lane's writer says so in the log.
-            REDIS_FAULTS.labels("read").inc()
-            await asyncio.sleep(_RETRY_S)
-            return
-        if isinstance(reply, ReplyError):
-            REDIS_FAULTS.labels("read").inc()
-            _log.error("Redis refused a read: %s", reply)
-            return
-        for call, entries in self._tail.read(reply):
-            call.runner.feed(entries)
-            if call.runner.backlog >= _MAX_BACKLOG:
-                self._tail.forget(call.keys.events)
-                self._lagging[call] = entries[-1].sequence
-
-    def _resume_those_that_caught_up(self) -> None:
-        for call, after in list(self._lagging.items()):
-            if call.runner.backlog < _MAX_BACKLOG // 2:
-                del self._lagging[call]
-                self._tail.follow(call.keys.events, call, after=after)

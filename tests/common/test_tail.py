@@ -18,6 +18,16 @@ def test_request_asks_for_what_comes_after_the_last_entry_read() -> None:
     assert tail.request()[-2:] == (b"2-0", b"5-0")
 
 
+def test_streams_can_be_asked_for_one_by_one() -> None:
+    tail: Tail[str] = Tail(count=7)
+    tail.follow(b"a", "alice")
+    tail.follow(b"b", "bob", after=5)
+    assert tail.single_requests() == {
+        b"a": (b"XREAD", b"COUNT", 7, b"STREAMS", b"a", b"0-0"),
+        b"b": (b"XREAD", b"COUNT", 7, b"STREAMS", b"b", b"5-0"),
+    }
+
+
 def test_each_owner_gets_the_entries_of_its_stream_in_order() -> None:
     tail: Tail[str] = Tail(count=7)
     tail.follow(b"a", "alice")
@@ -38,8 +48,8 @@ def test_nothing_new_is_an_empty_reply() -> None:
 def test_stream_forgotten_while_the_reply_was_on_its_way_is_passed_over() -> None:
     tail: Tail[str] = Tail(count=7)
     tail.follow(b"a", "alice")
-    tail.forget(b"a")
-    tail.forget(b"never followed")
+    assert tail.forget(b"a") == "alice"
+    assert tail.forget(b"never followed") is None
     assert list(tail.read([[b"a", [entry(1)]]])) == []
     assert not tail
 

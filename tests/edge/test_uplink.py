@@ -102,13 +102,14 @@ async def test_call_that_nobody_took_is_withdrawn(call: Call, redis: Redis) -> N
 
 async def test_call_that_somebody_took_is_not(call: Call, redis: Redis) -> None:
     await call.announce()
-    await redis.hset(KEYS.call, "token", "t1")
+    await redis.hset(KEYS.call, "claims", 1)
     assert not await call.withdraw()
 
 
-async def test_commands_that_were_read_are_trimmed(call: Call, redis: Redis) -> None:
-    for n in (1, 2, 3):
+async def test_commands_that_were_read_are_trimmed_now_and_then(call: Call, redis: Redis) -> None:
+    for n in range(1, 201):
         await redis.xadd(KEYS.commands, {"e": str(n)}, id=f"{n}-0")
-    call.events.trim_commands(2)
-    await call.writer.flushed()
-    assert await redis.xlen(KEYS.commands) == 1
+    for read_up_to, left in [(63, 200), (64, 136), (100, 136), (190, 10), (191, 10)]:
+        call.events.commands_read(read_up_to)
+        await call.writer.flushed()
+        assert await redis.xlen(KEYS.commands) == left

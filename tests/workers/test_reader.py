@@ -49,9 +49,14 @@ def has_heard(rig: Rig, digits: str) -> bool:
 
 
 @pytest.fixture
-async def reader(redis_url: str) -> AsyncIterator[EventReader]:
+def unreadable() -> list[OwnedCall]:
+    return []
+
+
+@pytest.fixture
+async def reader(redis_url: str, unreadable: list[OwnedCall]) -> AsyncIterator[EventReader]:
     link = Link(redis_url, timeout_s=2.0)
-    reader = EventReader(link, tick_s=0.002)
+    reader = EventReader(link, tick_s=0.002, on_unreadable=unreadable.append)
     async with background(reader.run()):
         yield reader
     await link.close()
@@ -115,6 +120,15 @@ async def test_a_call_that_lags_is_not_read_further_until_it_has_caught_up(
     assert not reader._lagging
 
 
+async def test_forgetting_tells_whether_the_call_was_followed(
+    rig: OpenRig, link: Link, reader: EventReader
+) -> None:
+    call = OwnedCall(await announce(link, "a"), "t", rig(Keys).runner)
+    reader.follow(call, after=0)
+    assert reader.forget(call)
+    assert not reader.forget(call)
+
+
 async def test_a_call_that_lags_holds_up_no_other(
     rig: OpenRig, link: Link, reader: EventReader
 ) -> None:
@@ -126,6 +140,24 @@ async def test_a_call_that_lags_holds_up_no_other(
     await append(link, quick_keys, *digits("12"), ENDED)
     await quick.ended()
     assert heard_by(slow) == "#"
+
+
+async def test_a_call_whose_events_are_no_stream_is_told_and_holds_up_no_other(
+    rig: OpenRig,
+    link: Link,
+    reader: EventReader,
+    unreadable: list[OwnedCall],
+    redis: Redis,
+) -> None:
+    bad_keys, good_keys = await announce(link, "bad"), await announce(link, "good")
+    good = rig(Keys)
+    await redis.set(bad_keys.events, "no stream")
+    bad_call = OwnedCall(bad_keys, "t", rig(Keys).runner)
+    reader.follow(bad_call, after=0)
+    reader.follow(OwnedCall(good_keys, "t", good.runner), after=0)
+    await append(link, good_keys, *digits("12"))
+    await eventually(lambda: heard_by(good) == "12")
+    assert unreadable == [bad_call]
 
 
 async def test_a_broken_connection_loses_and_repeats_nothing(
