@@ -48,7 +48,9 @@ class WorkerLane:
         self._calls: dict[OwnedCall, asyncio.Task[None]] = {}
         self._writer = Writer(write_link, tick_s=0.0)
         self._committer = Committer(self._writer, on_lost=self._lost)
-        self._reader = EventReader(read_link, tick_s=settings.tick_ms / 1000)
+        self._reader = EventReader(
+            read_link, tick_s=settings.tick_ms / 1000, on_unreadable=self._lost
+        )
         self._intake = Intake(lane, worker_id, take_link, self._writer, capacity, self._own)
 
     @property
