@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import av
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -40,6 +41,14 @@ def test_bytes_of_whole_bytes_of_samples_count_as_those_samples(
 ) -> None:
     samples = 2 * pairs  # a byte of G.722 holds two
     assert audio_format.samples_in(audio_format.bytes_for(samples)) == samples
+
+
+@pytest.mark.parametrize("told_hz", [8000, 16_000])
+def test_g722_has_its_samples_whatever_a_provider_tells(told_hz: int) -> None:
+    told = AudioFormat(Encoding.G722, told_hz)
+    assert told == G722 == AudioFormat.parse(f"G722/{told_hz}")
+    assert msgspec.json.decode(f'["G722", {told_hz}]', type=AudioFormat) == G722
+    assert (told.rate_hz, str(told)) == (16_000, "G722/16000")
 
 
 def test_half_a_sample_does_not_count() -> None:
