@@ -49,6 +49,7 @@ class EndReason(StrEnum):
     NOT_TAKEN = "not_taken"  # no worker took the call in time
     EDGE_DRAINED = "edge_drained"  # the edge was stopped before the call ended
     EDGE_FAILED = "edge_failed"  # a fault of ours at the edge
+    EDGE_LOST = "edge_lost"  # the edge died, and the caller's socket with it
 
 
 class MarkOutcome(StrEnum):

@@ -38,8 +38,10 @@ async def _work(settings: WorkerSettings, agent: type[Agent], stopping: asyncio.
 
     loop = asyncio.get_running_loop()
     TASKS.set_function(lambda: len(asyncio.all_tasks(loop)))
-    _log.info("taking calls", extra={"agent": settings.agent, "at_most": settings.worker_calls})
-    await Worker(settings, agent).run(stopping)
+    worker = Worker(settings, agent)
+    extra = {"agent": settings.agent, "at_most": settings.worker_calls, "worker": worker.id}
+    _log.info("taking calls", extra=extra)
+    await worker.run(stopping)
     _log.info("stopped")
 
 

@@ -20,16 +20,24 @@ __all__ = ["Agent"]
 
 
 class Agent:
-    #: The format that `on_audio` gets; None: as the provider sends it, whatever that is.
+    #: `AudioFormat.pcm(rate)`: what `on_audio` gets, whatever the provider sends, and what stands
+    #: for lost frames besides. None: frames as they come, decoded if looked at, and lost ones not.
     listen: ClassVar[AudioFormat | None] = None
     #: The tracks that `on_audio` gets, where a provider sends more than what the caller says.
     tracks: ClassVar[frozenset[str]] = frozenset({"inbound"})
+    #: Whether `on_dtmf` is told keys that are heard as tones, where the provider reports none.
+    detect_dtmf: ClassVar[bool] = False
     #: A Struct of what the agent must remember when its worker dies; None: nothing. It is stored
     #: after every handled event; each call begins with `State()`, so every field has a default.
     State: ClassVar[type[msgspec.Struct] | None] = None
 
     async def on_start(self, call: Call) -> None:
         """The call is on. Always the first."""
+
+    async def on_resumed(self, call: Call) -> None:
+        """This worker goes on with a call that another one ran: first of all here, with the state
+        as it was. Whoever has work beside the handlers (`call.spawn`) starts it again; what is
+        issued here may be issued again by the next owner."""
 
     async def on_audio(self, call: Call, audio: HeardAudio) -> None:
         """The caller was heard, usually for 20 ms."""

@@ -2,9 +2,8 @@
 
 A step is what one commit makes durable: commands, input cursor, agent state (`lua/commit.lua`).
 
-Rule 1: a handler's commands leave as it issues them, but the cursor and the state move only when
-        it has returned. `partial` counts what the unfinished handler has issued; an owner who
-        takes over runs that handler again and does not issue those again.
+Rule 1: a handler begins only while the gate is open, and the cursor and the state move only when it
+        has returned; its commands leave as it issues them (`workers/outbox.py`).
 Rule 2: at most one commit is on its way; what happens meanwhile goes into the next.
 Rule 3: this is the only place of the worker that catches broadly. An agent that raises ends its
         own call, with a reason, and no other.
@@ -15,33 +14,39 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Executor
-from contextvars import ContextVar
-from typing import Any
+from typing import Any, NamedTuple
 
-from common.bus import Claim, Commit, CommitAnswer
+from common.bus import Claim, Commit, CommitAnswer, Restored
 from common.commands import Command, HangUp
 from common.errors import WireError
 from common.events import CallEnded, EndReason, Event
 from common.tail import Entry
 from common.ticker import Wakeup
-from common.wire import decode_event, encode_command
+from common.wire import decode_event, encode_event
 from workers import metrics
 from workers.agent import Agent
+from workers.gate import Gate
+from workers.inbox import Inbox
+from workers.outbox import Outbox
 from workers.progress import Progress
 from workers.scene import Scene, read_start
 from workers.spawned import SpawnedWork
 
-__all__ = ["CallRunner"]
+__all__ = ["CallRunner", "Surroundings"]
 
 _log = logging.getLogger(__name__)
 
-# The run of a handler that the current code belongs to: tells whose commands count as `partial`.
-# Tasks inherit it, so it names one run and not just "some handler": what outlives its handler, or
-# reaches over from another call's, is not counted.
-_handler: ContextVar[object] = ContextVar("_handler", default=None)
+#: A call whose owners died so often, one after another at the same event, is not run again.
+_MAX_DEATHS = 3
+
+
+class Surroundings(NamedTuple):
+    """What the calls of a worker share."""
+
+    executor: Executor
+    gate: Gate
 
 
 class CallRunner:
@@ -52,24 +57,23 @@ class CallRunner:
         call_id: str,
         claim: Claim,
         agent: type[Agent],
+        surroundings: Surroundings,
         *,
-        executor: Executor,
         on_progress: Callable[[], None],
     ) -> None:
         self.call_id = call_id
-        self.executor = executor
         self.lag_ms = 0
+        self._claim = claim
+        self._surroundings = surroundings
         self._progress = Progress(claim)
+        self._outbox = Outbox(self._progress, on_progress=on_progress)
         started = read_start(claim.start)
         self._open: Callable[[], Scene] = lambda: Scene(agent, call_id, started, self, claim.state)
         #: None until the call runs, and once the agent has failed.
         self._scene: Scene | None = None
-        self._handler: object = None
-        self._inbox: deque[Entry] = deque()
-        self._wakeup = Wakeup()
+        self._inbox = Inbox(claim.cursor)
+        self._changed = Wakeup()
         self._spawned = SpawnedWork(call_id, on_failed=self._fail)
-        self._already_issued = claim.partial
-        self._on_progress = on_progress
 
     @property
     def backlog(self) -> int:
@@ -79,29 +83,47 @@ class CallRunner:
     def is_settled(self) -> bool:
         return self._progress.is_settled
 
+    @property
+    def is_past_its_beginning(self) -> bool:
+        """Whether it got further, durably, than the owner before."""
+        return self._progress.committed_cursor > self._claim.cursor
+
     def feed(self, entries: list[Entry]) -> None:
-        self._inbox.extend(entries)
-        self._wakeup.set()
+        self._inbox.feed(entries)
+
+    def end(self, reason: EndReason, detail: str) -> bool:
+        """The call is over, though nobody is left at the edge to say so; False if said before."""
+        ended = CallEnded(reason, detail)
+        return self._inbox.feed_last(encode_event(ended, at_ms=time.time_ns() // 1_000_000))
 
     def next_commit(self, *, now: float) -> Commit | None:
         return self._progress.next_commit(now=now)
 
     def answered(self, answer: CommitAnswer) -> bool:
-        """Whether the call is still ours after this answer to its commit."""
+        """Whether the commit on its way is done with; where not, it stays on its way."""
         metrics.COMMITS.labels(answer).inc()
-        if answer in (CommitAnswer.COMMITTED, CommitAnswer.ALREADY):
-            self._progress.committed()
-            return True
-        return False
+        if answer not in (CommitAnswer.COMMITTED, CommitAnswer.ALREADY):
+            return False
+        self._progress.committed()
+        self._changed.set()
+        return True
+
+    def repeat(self) -> Commit | None:
+        """The commit on its way."""
+        return self._progress.repeat()
+
+    def remembered(self) -> Restored:
+        """What Redis should know of the call."""
+        return self._progress.remembered()
 
     async def run(self) -> None:
         """Returns when the call has ended; then its keys may go."""
         try:
-            self._begin()
+            await self._begin()
             while True:
-                while not self._inbox:
-                    await self._wakeup.wait()
-                entry = self._inbox.popleft()
+                await self._inbox.has_next()
+                await self._surroundings.gate.passed()
+                entry = self._inbox.next()
                 event = self._read(entry)
                 if event is not None:
                     await self._handle(event)
@@ -112,25 +134,32 @@ class CallRunner:
             self._progress.close()
             await self._spawned.end()
 
+    async def let_go(self, *, within_s: float) -> None:
+        """Once the gate is shut: commit what is to be committed, and then nothing more. A handler
+        that takes longer is left in the middle; the next owner runs it again."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + within_s
+        self._progress.hurry()
+        while self._outbox.is_handling and loop.time() < deadline:
+            await self._changed.wait(deadline)
+        self._outbox.close()
+        deadline = loop.time() + within_s
+        while not self._progress.is_settled and loop.time() < deadline:
+            await self._changed.wait(deadline)
+        self._progress.close()
+
     # What the call asks of us.
 
+    @property
+    def executor(self) -> Executor:
+        return self._surroundings.executor
+
     def emit(self, command: Command) -> None:
-        handler = _handler.get()
-        if handler is not None and handler is self._handler:
-            if self._already_issued:
-                # The owner before us ran this handler as well, and got this far.
-                self._already_issued -= 1
-                return
-            self._progress.partial += 1
-        self._progress.commands.append(encode_command(command))
-        self._on_progress()
+        self._outbox.issue(command)
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        token = _handler.set(None)
-        try:
+        with self._outbox.beside():
             return self._spawned.start(coroutine)
-        finally:
-            _handler.reset(token)
 
     # The fold.
 
@@ -146,38 +175,48 @@ class CallRunner:
         metrics.LAG.observe(lag_ms / 1000)
         return envelope.event
 
-    def _begin(self) -> None:
+    async def _begin(self) -> None:
+        if self._claim.deaths >= _MAX_DEATHS:
+            metrics.CALLS_POISONED.inc()
+            _log.error(
+                "call is ended: its workers die of it",
+                extra={"call": self.call_id, "deaths": self._claim.deaths},
+            )
+            self._hang_up("killed its workers")
+            return
         try:
             self._scene = self._open()
         except Exception as error:  # noqa: BLE001 - rule 3
             self._give_up(error)
+            return
+        if self._claim.cursor:
+            with self._outbox.beside():
+                await self._contain(self._scene.resume())
 
     async def _handle(self, event: Event) -> None:
-        self._handler = object()
-        token = _handler.set(self._handler)
+        if self._scene is not None:
+            with self._outbox.handler():
+                await self._contain(self._scene.handle(event))
+
+    async def _contain(self, handler: Awaitable[None]) -> None:
         try:
-            if self._scene is not None:
-                await self._scene.handle(event)
+            await handler
         except asyncio.CancelledError as error:
             if _is_cancelled():
                 raise
             self._fail(error)  # of something that the agent awaited, not of the call
         except (Exception, SystemExit) as error:  # noqa: BLE001 - rule 3
             self._fail(error)
-        finally:
-            _handler.reset(token)
-            self._handler = None
 
     def _step_done(self, sequence: int) -> None:
-        progress = self._progress
-        progress.cursor = sequence
-        progress.partial = self._already_issued = 0
+        state = None
         if self._scene is not None:
             try:
-                progress.state = self._scene.state() or progress.state
+                state = self._scene.state()
             except Exception as error:  # noqa: BLE001 - rule 3: the agent put it there
                 self._fail(error)
-        self._on_progress()
+        self._outbox.step_done(sequence, state)
+        self._changed.set()
 
     def _fail(self, error: BaseException) -> None:
         """End the call: the agent cannot be trusted with another event of it."""
@@ -188,9 +227,11 @@ class CallRunner:
     def _give_up(self, error: BaseException) -> None:
         _log.error("agent failed", exc_info=error, extra={"call": self.call_id})
         metrics.AGENT_FAILURES.inc()
-        hang_up = HangUp(EndReason.AGENT_FAILED, type(error).__name__)
-        self._progress.commands.append(encode_command(hang_up))
-        self._on_progress()
+        self._hang_up(type(error).__name__)
+
+    def _hang_up(self, detail: str) -> None:
+        with self._outbox.beside():
+            self._outbox.issue(HangUp(EndReason.AGENT_FAILED, detail))
 
 
 def _is_cancelled() -> bool:

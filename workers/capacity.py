@@ -23,6 +23,11 @@ class Capacity:
     def running(self) -> int:
         return self._running
 
+    @property
+    def load(self) -> float:
+        """0.0 when nothing runs, 1.0 when full; more after taking over what others left."""
+        return self._running / self._limit
+
     async def reserve(self) -> bool:
         """Waits for room for one more call and keeps it, until `release`; False once no more
         calls are to be taken."""

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from common import bus
+from common.bus import Commit
 from common.errors import ReplyError
 from common.writer import Writer
 from workers.owned_call import OwnedCall
@@ -23,10 +24,21 @@ _LATER_S = 0.05
 
 
 class Committer:
-    """`on_lost` is called with a call that turned out to be another worker's, or gone."""
+    """`on_committed` is called with a call that got further; `on_refused` with one that is another
+    worker's, or of which Redis has forgotten something; `on_lost` with one whose commits Redis
+    cannot carry out."""
 
-    def __init__(self, writer: Writer, *, on_lost: Callable[[OwnedCall], None]) -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        *,
+        on_committed: Callable[[OwnedCall], None],
+        on_refused: Callable[[OwnedCall], None],
+        on_lost: Callable[[OwnedCall], None],
+    ) -> None:
         self._writer = writer
+        self._on_committed = on_committed
+        self._on_refused = on_refused
         self._on_lost = on_lost
         self._progressed: set[OwnedCall] = set()
         self._is_due = False
@@ -36,6 +48,14 @@ class Committer:
         """There may be something to commit; it goes out after all handlers of this pass."""
         self._progressed.add(call)
         self._collect_soon()
+
+    def repeat(self, call: OwnedCall) -> None:
+        """Redis knows again what it needs for the commit that it has refused."""
+        step = call.runner.repeat()
+        if step is None:
+            self.progressed(call)
+        else:
+            self._submit(call, step)
 
     def forget(self, call: OwnedCall) -> None:
         self._progressed.discard(call)
@@ -51,8 +71,7 @@ class Committer:
         for call in list(self._progressed):
             step = call.runner.next_commit(now=loop.time())
             if step is not None:
-                request = bus.commit(call.keys, call.token, step)
-                self._writer.submit(request, partial(self._answered, call))
+                self._submit(call, step)
             if step is not None or call.runner.is_settled:
                 self._progressed.discard(call)
         if self._progressed and self._timer is None:
@@ -62,6 +81,10 @@ class Committer:
         self._timer = None
         self._collect_soon()
 
+    def _submit(self, call: OwnedCall, step: Commit) -> None:
+        request = bus.commit(call.keys, call.token, step)
+        self._writer.submit(request, partial(self._answered, call))
+
     def _answered(self, call: OwnedCall, reply: Any) -> None:
         try:
             answer = bus.read_commit(reply)
@@ -70,10 +93,8 @@ class Committer:
             self._on_lost(call)
             return
         if not call.runner.answered(answer):
-            _log.warning(
-                "call is not ours any more",
-                extra={"call": call.keys.call_id, "answer": answer.value},
-            )
-            self._on_lost(call)
-        elif not call.runner.is_settled:
+            self._on_refused(call)
+            return
+        self._on_committed(call)
+        if not call.runner.is_settled:
             self.progressed(call)

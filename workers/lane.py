@@ -1,28 +1,28 @@
-"""The calls that this worker owns on one lane, from the claim to the end."""
+"""A worker's side of one lane: its links to Redis, and the parts put together."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from concurrent.futures import Executor
-from contextlib import suppress
-from functools import partial
-from typing import Any
 
-from common import bus, process
-from common.bus import Claim
-from common.errors import LinkError, WireError
-from common.keys import CallKeys, Lane
+from common import membership, process
+from common.errors import LinkError
+from common.keys import Lane
 from common.link import Link
 from common.writer import Writer
 from workers.agent import Agent
-from workers.call_runner import CallRunner
+from workers.call_runner import Surroundings
 from workers.capacity import Capacity
-from workers.committer import Committer
+from workers.claims import Claims
+from workers.gate import Gate
 from workers.intake import Intake
+from workers.lease import Lease
 from workers.owned_call import OwnedCall
+from workers.owned_calls import OwnedCalls
 from workers.reader import EventReader
 from workers.settings import WorkerSettings
+from workers.takeover import Takeover
 
 __all__ = ["WorkerLane"]
 
@@ -40,81 +40,79 @@ class WorkerLane:
         capacity: Capacity,
     ) -> None:
         timeout_s = settings.redis_timeout_ms / 1000
-        self._links = [Link(settings.redis_url, timeout_s=timeout_s, lane=lane) for _ in range(3)]
-        read_link, write_link, take_link = self._links
-        self._agent = agent
-        self._executor = executor
-        self._capacity = capacity
-        self._calls: dict[OwnedCall, asyncio.Task[None]] = {}
+        self._links = [Link(settings.redis_url, timeout_s=timeout_s) for _ in range(4)]
+        read_link, write_link, self._take_link, self._lease_link = self._links
+        self._gate = Gate()
         self._writer = Writer(write_link, tick_s=0.0)
-        self._committer = Committer(self._writer, on_lost=self._lost)
         self._reader = EventReader(
-            read_link, tick_s=settings.tick_ms / 1000, on_unreadable=self._lost
+            read_link,
+            tick_s=settings.tick_ms / 1000,
+            on_unreadable=lambda call: self._calls.given_up(call),
         )
-        self._intake = Intake(lane, worker_id, take_link, self._writer, capacity, self._own)
+        self._calls = OwnedCalls(
+            settings,
+            agent,
+            Surroundings(executor, self._gate),
+            capacity,
+            self._writer,
+            self._reader,
+        )
+        self._claims = Claims(lane, worker_id, self._writer, capacity, self._calls.own)
+        self._calls.claims = self._claims
+        self._intake = Intake(lane, worker_id, self._take_link, capacity, self._claims)
+        self._takeover = Takeover(lane, worker_id, self._lease_link, capacity, self._claims)
+        self._lease = Lease(lane, worker_id, self._lease_link, self._gate, settings)
+        self._goodbye = membership.leave(lane, worker_id)
 
     @property
     def is_answering(self) -> bool:
         return self._writer.is_answering
 
-    async def run(self) -> None:
-        """Returns after the capacity was closed and the last call has ended. Cancelled, it leaves
-        its calls behind."""
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Until `stopping`, takes calls and runs them; then hands them over. Cancelled, it leaves
+        them behind."""
         try:
-            async with process.background(self._writer.run(), self._reader.run()):
-                await self._intake.run()
-                await self._capacity.is_empty()
-                await self._writer.flushed()
-                with suppress(LinkError):
-                    await self._intake.leave()
+            async with process.background(
+                self._writer.run(), self._reader.run(), self._lease.run(self)
+            ):
+                async with process.background(self._intake.run()):
+                    await stopping.wait()
+                await self._hand_over()
+            await self._say_goodbye()
         finally:
-            for task in self._calls.values():
-                task.cancel()
-            await asyncio.gather(*self._calls.values(), return_exceptions=True)
+            await self._calls.leave_behind()
             for link in self._links:
                 await link.close()
 
-    def _own(self, keys: CallKeys, token: str, claim: Claim) -> None:
+    # What the lease asks for.
+
+    async def verify(self, *, may_restore: bool) -> None:
+        await self._calls.verify(may_restore=may_restore)
+
+    async def take_over(self, dead_workers: list[str]) -> None:
+        for dead in dead_workers:
+            await self._takeover.of(dead)
+
+    def end_calls_of(self, dead_edges: list[str]) -> None:
+        self._calls.end_calls_of(dead_edges)
+
+    def _unreadable(self, call: OwnedCall) -> None:
+        self._calls.given_up(call)
+
+    async def _hand_over(self) -> None:
+        self._gate.shut()
+        self._claims.close()
+        # What is handed over must not come back to us: Redis has to know that we wait no more.
+        await self._take_link.close()
+        await self._writer.ask((b"PING",))
+        await self._calls.hand_over()
+        await self._writer.flushed()
+
+    async def _say_goodbye(self) -> None:
         try:
-            runner = CallRunner(
-                keys.call_id,
-                claim,
-                self._agent,
-                executor=self._executor,
-                on_progress=lambda: self._committer.progressed(call),
-            )
-        except WireError as error:
-            _log.error("cannot run call: %s", error, extra={"call": keys.call_id})
-            self._capacity.give_back()
-            self._finish(keys, token)
+            (left,) = await self._lease_link.execute([self._goodbye])
+        except LinkError as error:
+            _log.warning("no goodbye: %s", error)
             return
-        call = OwnedCall(keys, token, runner)
-        self._calls[call] = asyncio.create_task(self._run(call), name=f"call {keys.call_id}")
-        self._reader.follow(call, after=claim.cursor)
-        _log.info("call taken", extra={"call": keys.call_id})
-
-    async def _run(self, call: OwnedCall) -> None:
-        try:
-            await call.runner.run()
-            _log.info("call finished", extra={"call": call.keys.call_id})
-            self._finish(call.keys, call.token)
-        finally:
-            self._reader.forget(call)
-            self._committer.forget(call)
-            del self._calls[call]
-            self._capacity.give_back()
-
-    def _lost(self, call: OwnedCall) -> None:
-        task = self._calls.get(call)
-        if task is not None:
-            task.cancel()
-            # Where it is still ours, because Redis refused a commit, nobody else will end it.
-            self._finish(call.keys, call.token)
-
-    def _finish(self, keys: CallKeys, token: str) -> None:
-        self._writer.submit(bus.finish(keys, token), partial(_finished, keys.call_id))
-
-
-def _finished(call_id: str, reply: Any) -> None:
-    if reply not in (b"FINISHED", b"GONE", b"FENCED"):
-        _log.warning("the end of a call was refused: %s", reply, extra={"call": call_id})
+        if left:
+            _log.warning("calls are left to the others", extra={"calls": left})

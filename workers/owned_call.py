@@ -11,8 +11,10 @@ __all__ = ["OwnedCall"]
 
 
 class OwnedCall(NamedTuple):
-    """`token` proves the ownership in every commit; it is unique for ever."""
+    """`token` proves the ownership in every commit; it is unique for ever. `edge_id` names the
+    edge that holds the caller's socket."""
 
     keys: CallKeys
     token: str
+    edge_id: str
     runner: CallRunner

@@ -1,46 +1,61 @@
 """How far a call has come, and what of it is not committed yet; no I/O.
 
-At most one commit is on its way; what happens meanwhile goes into the next.
+Rule 1: at most one commit is on its way; what happens meanwhile goes into the next.
+Rule 2: what Redis has answered may still be lost there, in a failover or with all its data. So the
+        latest commands are remembered a while, to be given back (`lua/restore.lua`).
 """
 
 from __future__ import annotations
 
-from common.bus import Claim, Commit
+from collections import deque
+from typing import NamedTuple
+
+from common.bus import Claim, Commit, Restored
 
 __all__ = ["Progress"]
 
 #: A cursor that moved without commands or state is worth a commit only so often.
 _CURSOR_COMMIT_S = 0.1
+#: How long a committed command is remembered: edges read it within milliseconds, and a failover
+#: loses at most what was not replicated yet.
+_REMEMBERED_S = 2.0
+
+
+class _Committed(NamedTuple):
+    at: float
+    commands: list[bytes]
 
 
 class Progress:
-    """How far the call has come, and what of it is not committed yet."""
-
     def __init__(self, claim: Claim) -> None:
         self.cursor = claim.cursor
         self.partial = claim.partial
         self.state = claim.state
         self.commands: list[bytes] = []
-        self._number = claim.commit
-        self._committed_cursor = claim.cursor
-        self._committed_state = claim.state
+        self._known = Restored(
+            claim.commit, claim.cursor, claim.partial, claim.state, claim.out + 1, []
+        )
+        self._remembered: deque[_Committed] = deque()
         self._committed_at = 0.0
         self._on_its_way: Commit | None = None
         self._is_closed = False
+        self._is_last = False
 
     def next_commit(self, *, now: float) -> Commit | None:
         """The next step, if there is one to take now."""
         if self._is_closed or self._on_its_way is not None:
             return None
-        has_new_state = self.state != self._committed_state
+        known = self._known
+        has_new_state = self.state != known.state
         if not self.commands and not has_new_state:
-            has_moved = self.cursor != self._committed_cursor
-            if not has_moved or now - self._committed_at < _CURSOR_COMMIT_S:
+            has_moved = self.cursor != known.cursor
+            is_early = now - self._committed_at < _CURSOR_COMMIT_S and not self._is_last
+            if not has_moved or is_early:
                 return None
         self._committed_at = now
         commands, self.commands = self.commands, []
         self._on_its_way = Commit(
-            self._number + 1,
+            known.number + 1,
             self.cursor,
             self.partial,
             self.state if has_new_state else None,
@@ -48,14 +63,34 @@ class Progress:
         )
         return self._on_its_way
 
+    def repeat(self) -> Commit | None:
+        """The step on its way, should it have to be taken again."""
+        return self._on_its_way
+
     def committed(self) -> None:
         step = self._on_its_way
         assert step is not None
         self._on_its_way = None
-        self._number = step.number
-        self._committed_cursor = step.cursor
-        if step.state is not None:
-            self._committed_state = step.state
+        known = self._known
+        self._remembered.append(_Committed(self._committed_at, list(step.commands)))
+        first = known.first
+        while self._remembered[0].at < self._committed_at - _REMEMBERED_S:
+            first += len(self._remembered.popleft().commands)
+        state = known.state if step.state is None else step.state
+        self._known = Restored(step.number, step.cursor, step.partial, state, first, [])
+
+    def remembered(self) -> Restored:
+        """What Redis has answered for, to be given back to it."""
+        commands = [command for each in self._remembered for command in each.commands]
+        return self._known._replace(commands=commands)
+
+    @property
+    def committed_cursor(self) -> int:
+        return self._known.cursor
+
+    def hurry(self) -> None:
+        """Nothing will follow soon: a cursor is worth a commit now."""
+        self._is_last = True
 
     def close(self) -> None:
         """The call is over, or not ours any more: what is not committed never will be."""
@@ -67,6 +102,6 @@ class Progress:
         return self._is_closed or (
             self._on_its_way is None
             and not self.commands
-            and self.cursor == self._committed_cursor
-            and self.state == self._committed_state
+            and self.cursor == self._known.cursor
+            and self.state == self._known.state
         )

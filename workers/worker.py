@@ -26,9 +26,9 @@ class Worker:
         self._settings = settings
         self._capacity = Capacity(settings.worker_calls)
         self._executor = ThreadPoolExecutor(settings.offload_threads, "offload")
-        worker_id = uuid.uuid4().hex
+        self.id = uuid.uuid4().hex
         self._lanes = [
-            WorkerLane(lane, worker_id, settings, agent, self._executor, self._capacity)
+            WorkerLane(lane, self.id, settings, agent, self._executor, self._capacity)
             for lane in keys.lanes(settings.namespace, settings.lanes)
         ]
 
@@ -37,14 +37,14 @@ class Worker:
         return all(lane.is_answering for lane in self._lanes)
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Takes calls until `stopping`, then gives the live ones the drain timeout to end."""
-        serving = asyncio.create_task(self._serve())
+        """Takes calls until `stopping`, then hands the live ones over to other workers."""
+        serving = asyncio.create_task(self._serve(stopping))
         stop = asyncio.create_task(stopping.wait())
         try:
             await asyncio.wait((serving, stop), return_when=asyncio.FIRST_COMPLETED)
             self._capacity.close()
             if self._capacity.running:
-                _log.info("draining", extra={"calls": self._capacity.running})
+                _log.info("handing over", extra={"calls": self._capacity.running})
             async with asyncio.timeout(self._settings.drain_timeout_s + _LEAVE_S):
                 await serving
         except TimeoutError:
@@ -53,5 +53,5 @@ class Worker:
             stop.cancel()
             self._executor.shutdown(wait=False, cancel_futures=True)
 
-    async def _serve(self) -> None:
-        await asyncio.gather(*(lane.run() for lane in self._lanes))
+    async def _serve(self, stopping: asyncio.Event) -> None:
+        await asyncio.gather(*(lane.run(stopping) for lane in self._lanes))

@@ -22,7 +22,8 @@ from common.tail import Entry
 from common.wire import decode_command, encode_event
 from workers.agent import Agent
 from workers.call import Call
-from workers.call_runner import CallRunner
+from workers.call_runner import CallRunner, Surroundings
+from workers.gate import Gate
 
 __all__ = [
     "ENDED",
@@ -86,7 +87,11 @@ class Rig:
         self.progressed = 0
         self._last_sequence = 0 if begin is None else begin.cursor
         self.runner = CallRunner(
-            "c1", begin or claim(), agent, executor=executor, on_progress=self._progressed
+            "c1",
+            begin or claim(),
+            agent,
+            Surroundings(executor, Gate()),
+            on_progress=self._progressed,
         )
         self.task = asyncio.create_task(self.runner.run())
         self._now = 0.0

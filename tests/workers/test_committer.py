@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -61,9 +60,16 @@ class Bench:
     def __init__(self, rig: Rig, writer: Writer) -> None:
         self.rig = rig
         self.lost: list[OwnedCall] = []
-        self.committer = Committer(writer, on_lost=self.lost.append)
-        self.call = OwnedCall(LANE.keys("c1"), TOKEN, rig.runner)
-        rig.runner._on_progress = lambda: self.committer.progressed(self.call)
+        self.refused: list[OwnedCall] = []
+        self.committed: list[OwnedCall] = []
+        self.committer = Committer(
+            writer,
+            on_committed=self.committed.append,
+            on_refused=self.refused.append,
+            on_lost=self.lost.append,
+        )
+        self.call = OwnedCall(LANE.keys("c1"), TOKEN, "edge-1", rig.runner)
+        rig.runner._outbox._on_progress = lambda: self.committer.progressed(self.call)
 
 
 @pytest.fixture
@@ -133,20 +139,22 @@ async def test_a_commit_that_was_applied_before_counts_as_committed(
 
 
 @pytest.mark.parametrize("answer", [b"FENCED", b"CONFLICT", b"GONE"])
-async def test_a_call_that_is_not_ours_is_lost(
-    held: tuple[Bench, HeldWriter], answer: bytes, caplog: pytest.LogCaptureFixture
+async def test_a_refused_commit_stays_on_its_way_until_it_is_repeated(
+    held: tuple[Bench, HeldWriter], answer: bytes
 ) -> None:
     bench, writer = held
     bench.rig.feed(DtmfReceived("1"))
     await settle()
+    first = writer.submitted[0][0]
     writer.answer(answer)
     await settle()
-    assert bench.lost == [bench.call]
+    assert (bench.refused, bench.lost) == ([bench.call], [])
     assert not writer.submitted
-    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    bench.committer.repeat(bench.call)
+    assert [request for request, _ in writer.submitted] == [first]
 
 
-async def test_a_refused_commit_loses_the_call(
+async def test_a_commit_that_redis_cannot_carry_out_loses_the_call(
     held: tuple[Bench, HeldWriter], caplog: pytest.LogCaptureFixture
 ) -> None:
     bench, writer = held
@@ -163,17 +171,17 @@ async def test_another_owner_s_token_fences_us_off(
     bench = await owned(link, rig, writer)
     await redis.hset(bench.call.keys.call, "token", "worker-2:1")
     bench.rig.feed(DtmfReceived("1"))
-    await eventually(lambda: bool(bench.lost))
+    await eventually(lambda: bool(bench.refused))
     assert await commands_in(redis, bench.call.keys) == []
 
 
-async def test_the_keys_gone_is_a_lost_call(
+async def test_a_commit_to_keys_that_are_gone_is_refused(
     rig: OpenRig, link: Link, writer: Writer, redis: Redis
 ) -> None:
     bench = await owned(link, rig, writer)
     await redis.flushdb()
     bench.rig.feed(DtmfReceived("1"))
-    await eventually(lambda: bool(bench.lost))
+    await eventually(lambda: bool(bench.refused))
     assert await redis.keys() == []
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from common import bus
+from common import bus, membership
 from common.bus import Claim
 from common.keys import GROUP, CallKeys
 from common.link import Link
@@ -16,6 +16,7 @@ from common.metrics import REDIS_FAULTS
 from common.writer import Writer
 from tests.workers.calls import LANE, announce, eventually, within
 from workers.capacity import Capacity
+from workers.claims import Claims
 from workers.intake import Intake
 
 WORKER = "worker-1"
@@ -28,7 +29,8 @@ class Taker:
         self.claimed: list[str] = []
         self.tokens: list[str] = []
         self.capacity = capacity
-        self.intake = Intake(LANE, name, link, writer, capacity, self._on_claimed)
+        claims = Claims(LANE, name, writer, capacity, self._on_claimed)
+        self.intake = Intake(LANE, name, link, capacity, claims)
         self.running = asyncio.create_task(self.intake.run())
 
     def _on_claimed(self, keys: CallKeys, token: str, claim: Claim) -> None:
@@ -179,6 +181,7 @@ async def test_a_call_that_another_owns_is_left_to_it(
 ) -> None:
     keys = await announce(link, "owned")
     await redis.hset(keys.call, "token", "worker-2:1")
+    await link.execute([membership.renew_worker(LANE, "worker-2", lease_ms=60_000)])
     async with taking() as taker:
         await eventually(lambda: _is_pending(redis, 1))
         await eventually(lambda: taker.capacity.running == 0)
@@ -230,23 +233,6 @@ async def test_it_stops_soon_after_the_capacity_was_closed(taking: OpenTaker, li
         loop = asyncio.get_running_loop()
         closed_at = loop.time()
     assert loop.time() - closed_at < 2.0
-
-
-async def test_leaving_takes_the_name_off_the_group(
-    taking: OpenTaker, link: Link, redis: Redis
-) -> None:
-    async with taking() as taker:
-        await announce(link, "c1")
-        await taker.has("c1")
-        assert await _has_consumers(redis, 1)
-        taker.capacity.close()
-        await within(taker.running)
-        await taker.intake.leave()
-        assert await _has_consumers(redis, 0)
-
-
-async def _has_consumers(redis: Redis, count: int) -> bool:
-    return len(await redis.xinfo_consumers(LANE.calls, GROUP)) == count
 
 
 async def test_without_redis_it_keeps_trying(tmp_path: Path, writer: Writer) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from typing import Any, NamedTuple
 
 import pytest
 from redis.asyncio import Redis
@@ -28,7 +29,14 @@ from workers.capacity import Capacity
 from workers.lane import WorkerLane
 from workers.settings import WorkerSettings
 
-OpenLane = Callable[..., AbstractAsyncContextManager[Capacity]]
+
+class Running(NamedTuple):
+    lane: WorkerLane
+    capacity: Capacity
+    stopping: asyncio.Event
+
+
+OpenLane = Callable[..., AbstractAsyncContextManager[Running]]
 
 
 class Pressed(Agent):
@@ -54,15 +62,17 @@ class Stuck(Agent):
 @pytest.fixture
 async def lane(redis_url: str, executor: ThreadPoolExecutor) -> OpenLane:
     @asynccontextmanager
-    async def run(agent: type[Agent] = Pressed, calls: int = 10) -> AsyncIterator[Capacity]:
+    async def run(agent: type[Agent] = Pressed, calls: int = 10) -> AsyncIterator[Running]:
         capacity = Capacity(calls)
         settings = WorkerSettings(redis_url=redis_url, tick_ms=2.0, redis_timeout_ms=2000)
         lane = WorkerLane(LANE, "worker-1", settings, agent, executor, capacity)
-        running = asyncio.create_task(lane.run())
+        stopping = asyncio.Event()
+        running = asyncio.create_task(lane.run(stopping))
         try:
             await eventually(lambda: lane.is_answering)
-            yield capacity
+            yield Running(lane, capacity, stopping)
             capacity.close()
+            stopping.set()
             await within(running)
         finally:
             running.cancel()
@@ -78,9 +88,13 @@ async def has_commands(redis: Redis, call_id: str, expected: list[Command]) -> N
     await eventually(is_so)
 
 
+async def keys_of_calls(redis: Redis) -> set[Any]:
+    return set(await redis.keys()) - {LANE.calls, LANE.workers}
+
+
 async def no_call_is_left(redis: Redis) -> None:
     async def is_so() -> bool:
-        return await redis.keys() in ([], [LANE.calls]) and not await redis.xlen(LANE.calls)
+        return not await keys_of_calls(redis) and not await redis.xlen(LANE.calls)
 
     await eventually(is_so)
 
@@ -88,14 +102,14 @@ async def no_call_is_left(redis: Redis) -> None:
 async def test_a_call_from_its_announcement_to_its_end(
     lane: OpenLane, link: Link, redis: Redis
 ) -> None:
-    async with lane() as capacity:
+    async with lane() as running:
         keys = await announce(link, "c1")
         await append(link, keys, DtmfReceived("1"), audio(), DtmfReceived("2"))
         await has_commands(redis, "c1", [SetMark("hello"), SetMark("1"), SetMark("2")])
-        assert capacity.running == 1
+        assert running.capacity.running == 1
         await append(link, keys, ENDED, first=5)
         await no_call_is_left(redis)
-        await eventually(lambda: capacity.running == 0)
+        await eventually(lambda: running.capacity.running == 0)
         assert (await redis.xpending(LANE.calls, GROUP))["pending"] == 0
 
 
@@ -110,17 +124,21 @@ async def test_a_lane_that_stops_leaves_nothing_but_the_dispatch_stream(
     assert await redis.xinfo_consumers(LANE.calls, GROUP) == []
 
 
-async def test_a_lane_that_stops_finishes_its_calls_first(
+async def test_a_lane_that_stops_hands_its_calls_over(
     lane: OpenLane, link: Link, redis: Redis
 ) -> None:
-    async with lane() as capacity:
+    async with lane():
         keys = await announce(link, "c1")
-        await has_commands(redis, "c1", [SetMark("hello")])
-        capacity.close()
         await append(link, keys, DtmfReceived("1"))
         await has_commands(redis, "c1", [SetMark("hello"), SetMark("1")])
-        await append(link, keys, ENDED, first=3)
-    assert await redis.keys() == [LANE.calls]
+    assert await redis.hmget(keys.call, "token", "cursor") == [b"", b"2"]
+    assert await redis.exists(LANE.workers) == 0
+    async with lane() as second:
+        await eventually(lambda: second.capacity.running == 1)
+        await append(link, keys, DtmfReceived("2"), first=3)
+        await has_commands(redis, "c1", [SetMark("hello"), SetMark("1"), SetMark("2")])
+        await append(link, keys, ENDED, first=4)
+        await no_call_is_left(redis)
 
 
 @pytest.mark.parametrize("agent", [Pressed, Unmade])
@@ -130,25 +148,25 @@ async def test_an_agent_that_fails_ends_its_own_call_and_the_lane_goes_on(
     failed: list[Command] = [HangUp(EndReason.AGENT_FAILED, "RuntimeError")]
     if agent is Pressed:
         failed = [SetMark("hello"), HangUp(EndReason.AGENT_FAILED, "ValueError")]
-    async with lane(agent) as capacity:
+    async with lane(agent) as running:
         for call_id in ("c1", "c2"):
             keys = await announce(link, call_id)
             await append(link, keys, DtmfReceived("#"), DtmfReceived("1"))
             await has_commands(redis, call_id, failed)
             await append(link, keys, ENDED, first=4)
         await no_call_is_left(redis)
-        await eventually(lambda: capacity.running == 0)
+        await eventually(lambda: running.capacity.running == 0)
 
 
 async def test_a_call_without_a_readable_start_is_ended(
     lane: OpenLane, link: Link, redis: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Its keys go, which tells the edge; nobody could ever run it."""
-    async with lane() as capacity:
+    async with lane() as running:
         await announce(link, "bad", first=b"\xc1")
         await eventually(lambda: "cannot run call" in caplog.text)
         await no_call_is_left(redis)
-        await eventually(lambda: capacity.running == 0)
+        await eventually(lambda: running.capacity.running == 0)
         keys = await announce(link, "good")
         await has_commands(redis, "good", [SetMark("hello")])
         await append(link, keys, ENDED)
@@ -157,25 +175,28 @@ async def test_a_call_without_a_readable_start_is_ended(
 async def test_a_call_that_another_worker_owns_now_is_let_go(
     lane: OpenLane, link: Link, redis: Redis
 ) -> None:
-    async with lane() as capacity:
+    async with lane() as running:
         keys = await announce(link, "c1")
         await has_commands(redis, "c1", [SetMark("hello")])
         await redis.hset(keys.call, "token", "worker-2:1")
         await append(link, keys, DtmfReceived("1"))
-        await eventually(lambda: capacity.running == 0)
+        await eventually(lambda: running.capacity.running == 0)
         assert await commands_in(redis, keys) == [SetMark("hello")]
         assert await redis.hget(keys.call, "token") == b"worker-2:1"
 
 
-async def test_a_call_whose_keys_vanish_is_let_go(lane: OpenLane, link: Link, redis: Redis) -> None:
-    async with lane() as capacity:
+async def test_a_call_whose_keys_vanish_is_let_go_when_nobody_announces_it_again(
+    lane: OpenLane, link: Link, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.restoration._PATIENCE_S", 0.3)
+    async with lane() as running:
         keys = await announce(link, "c1")
         await append(link, keys, audio(1))
         await has_commands(redis, "c1", [SetMark("hello")])
-        runs = capacity.running
+        runs = running.capacity.running
         await redis.delete(keys.call)
         await append(link, keys, DtmfReceived("1"), first=3)
-        await eventually(lambda: capacity.running == 0)
+        await eventually(lambda: running.capacity.running == 0)
         assert runs == 1
 
 
@@ -184,10 +205,10 @@ async def test_a_cancelled_lane_leaves_its_calls_to_others(
 ) -> None:
     keys = LANE.keys("c1")
     with suppress(TimeoutError):
-        async with lane(Stuck) as capacity:
+        async with lane(Stuck) as running:
             await announce(link, "c1")
             await append(link, keys, ENDED)
-            await eventually(lambda: capacity.running == 1)
+            await eventually(lambda: running.capacity.running == 1)
             raise TimeoutError
     assert await redis.exists(keys.call, keys.events) == 2
     assert (await redis.xpending(LANE.calls, GROUP))["pending"] == 1

@@ -14,6 +14,7 @@ from common.link import Link
 from tests.workers.calls import ENDED, LANE, announce, append, audio, eventually, within
 from workers.agent import Agent
 from workers.agents.echo import Echo
+from workers.call import Call
 from workers.settings import WorkerSettings
 from workers.worker import Worker
 
@@ -79,44 +80,46 @@ async def is_gone(redis: Redis, key: bytes) -> bool:
     return not await redis.exists(key)
 
 
-async def is_reading_no_more(redis: Redis) -> bool:
-    return int((await redis.info("clients"))["blocked_clients"]) == 0
-
-
 async def is_claimed(redis: Redis, key: bytes) -> bool:
     return bool(await redis.hget(key, "token"))
 
 
-async def test_a_stopping_worker_waits_for_its_calls_and_takes_no_more(
+async def test_a_stopping_worker_hands_its_calls_over_and_takes_no_more(
     worker: OpenWorker, link: Link, redis: Redis
 ) -> None:
     async with worker() as running:
         first = await announce(link, "first")
+        await append(link, first, audio(1))
         await eventually(lambda: is_claimed(redis, first.call))
         running.stopping.set()
-        await eventually(lambda: running.worker._capacity._is_closed)
-        # The read that waits may still bring one call; what comes after it is left alone.
-        await announce(link, "second")
-        await eventually(lambda: is_reading_no_more(redis))
-        third = await announce(link, "third")
-        assert not running.task.done()
-        for call_id in ("first", "second"):
-            await append(link, LANE.keys(call_id), ENDED)
         await within(running.task)
-        assert await redis.hget(third.call, "token") == b""
+    assert await redis.hget(first.call, "token") == b""
+    assert (await redis.xpending(LANE.calls, GROUP))["pending"] == 0
+    assert await redis.xlen(LANE.calls) == 1
+    assert await redis.exists(LANE.workers) == 0
 
 
-async def test_calls_that_do_not_end_in_time_are_left_behind(
-    worker: OpenWorker, link: Link, redis: Redis, caplog: pytest.LogCaptureFixture
+async def test_a_handler_that_goes_on_does_not_hold_the_handover(
+    worker: OpenWorker, link: Link, redis: Redis
 ) -> None:
-    async with worker(drain_timeout_s=0.2) as running:
+    class Slow(Agent):
+        async def on_start(self, call: Call) -> None:
+            await call.mark("begun")
+            await asyncio.Event().wait()
+
+    async with worker(Slow) as running:
         keys = await announce(link, "c1")
-        await eventually(lambda: is_claimed(redis, keys.call))
+        await eventually(lambda: has_commands(redis, keys.commands, 1))
+        loop = asyncio.get_running_loop()
+        told_at = loop.time()
         running.stopping.set()
         await within(running.task)
-    assert await redis.exists(keys.call, keys.events) == 2
-    assert (await redis.xpending(LANE.calls, GROUP))["pending"] == 1
-    assert "calls are left behind" in caplog.text
+        assert loop.time() - told_at < 2.0
+    assert await redis.hmget(keys.call, "token", "cursor", "partial") == [b"", b"0", b"1"]
+
+
+async def has_commands(redis: Redis, key: bytes, count: int) -> bool:
+    return int(await redis.xlen(key)) == count
 
 
 async def test_calls_of_every_lane_are_run(worker: OpenWorker, link: Link, redis: Redis) -> None:

@@ -1,0 +1,117 @@
+"""A worker's lease on one lane: renew it, mind when it is in doubt, see who let theirs run out.
+
+Rule 1: while the lease may have run out, the gate is closed: no handler begins until Redis has
+        renewed it and said which calls are still ours.
+Rule 2: who has let a lease run out is judged only while Redis can be trusted to know
+        (`workers/vigilance.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Protocol
+
+from common import membership
+from common.errors import LinkError, ReplyError
+from common.keys import Lane
+from common.link import Link
+from common.membership import Look
+from common.metrics import REDIS_FAULTS
+from workers.gate import Gate
+from workers.settings import WorkerSettings
+from workers.vigilance import Vigilance
+
+__all__ = ["Lease", "Ward"]
+
+_log = logging.getLogger(__name__)
+
+#: Renewals per lease; it takes all but one of them to fail before others step in.
+_BEATS = 5
+_RETRY_S = 0.05
+
+
+class Ward(Protocol):
+    """Who acts on what the lease learns."""
+
+    async def verify(self, *, may_restore: bool) -> None:
+        """Ask Redis which calls are still ours, and drop the others. Without `may_restore`, also
+        those of which it has no memory: somebody else's may be better than ours."""
+
+    async def take_over(self, dead_workers: list[str]) -> None:
+        """Raises LinkError."""
+
+    def end_calls_of(self, dead_edges: list[str]) -> None: ...
+
+
+class Lease:
+    def __init__(
+        self, lane: Lane, worker_id: str, link: Link, gate: Gate, settings: WorkerSettings
+    ) -> None:
+        self._link = link
+        self._gate = gate
+        self._length_s = settings.lease_ms / 1000
+        self._edge_length_s = settings.edge_lease_ms / 1000
+        self._request = membership.renew_worker(lane, worker_id, lease_ms=settings.lease_ms)
+        self._worker_id = worker_id
+        self._stood_still = False
+        self._doubt: asyncio.TimerHandle | None = None
+
+    async def run(self, ward: Ward) -> None:
+        loop = asyncio.get_running_loop()
+        vigilance = Vigilance(
+            lease_s=self._length_s, edge_lease_s=self._edge_length_s, now=loop.time()
+        )
+        due = loop.time()
+        try:
+            while True:
+                await asyncio.sleep(due - loop.time())
+                self._mind_the_delay(loop.time() - due)
+                due = loop.time() + self._length_s / _BEATS
+                try:
+                    look = await self._renew(vigilance)
+                    await self._look_after(look, vigilance, ward)
+                except LinkError:
+                    REDIS_FAULTS.labels("lease").inc()
+                    vigilance.failed(now=loop.time())
+                    due = loop.time() + _RETRY_S
+        finally:
+            if self._doubt is not None:
+                self._doubt.cancel()
+
+    def _mind_the_delay(self, delay_s: float) -> None:
+        """Was it this process that stood still? Then others may own its calls by now."""
+        if delay_s > self._length_s / 2:
+            _log.warning("this process stood still", extra={"seconds": round(delay_s, 1)})
+            self._stood_still = True
+            self._gate.close()
+
+    async def _renew(self, vigilance: Vigilance) -> Look:
+        loop = asyncio.get_running_loop()
+        sent_at = loop.time()
+        (reply,) = await self._link.execute([self._request])
+        try:
+            look = membership.read_look(reply)
+        except ReplyError as error:
+            _log.error("cannot renew the lease: %s", error)
+            raise LinkError(str(error)) from None
+        vigilance.renewed(sent_at=sent_at, answered_at=loop.time(), now_ms=look.now_ms)
+        if self._doubt is not None:
+            self._doubt.cancel()
+        self._doubt = loop.call_at(sent_at + self._length_s, self._gate.close)
+        return look
+
+    async def _look_after(self, look: Look, vigilance: Vigilance, ward: Ward) -> None:
+        loop = asyncio.get_running_loop()
+        if not self._gate.is_open:
+            try:
+                async with asyncio.timeout(self._length_s):
+                    await ward.verify(may_restore=not self._stood_still)
+            except TimeoutError:
+                return
+            self._stood_still = False
+            self._gate.open()
+        if vigilance.may_judge_workers(now=loop.time()):
+            await ward.take_over([name for name in look.dead_workers if name != self._worker_id])
+        if vigilance.may_judge_edges(now=loop.time()):
+            ward.end_calls_of(look.dead_edges)

@@ -1,0 +1,167 @@
+"""The calls that this worker owns on one lane: from the claim to the end, loss or handover."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from functools import partial
+from typing import Any
+
+from common import bus
+from common.bus import Claim
+from common.errors import WireError
+from common.events import EndReason
+from common.keys import CallKeys
+from common.writer import Writer
+from workers import metrics
+from workers.agent import Agent
+from workers.call_runner import CallRunner, Surroundings
+from workers.capacity import Capacity
+from workers.claims import Claims
+from workers.committer import Committer
+from workers.owned_call import OwnedCall
+from workers.reader import EventReader
+from workers.restoration import Restoration
+from workers.settings import WorkerSettings
+
+__all__ = ["OwnedCalls"]
+
+_log = logging.getLogger(__name__)
+
+#: How long a handler may go on, and its commits may take, when its call is handed over.
+_LET_GO_S = 0.1
+
+
+class OwnedCalls:
+    """Every call that gets in by `own` gives its capacity back when it gets out."""
+
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        agent: type[Agent],
+        surroundings: Surroundings,
+        capacity: Capacity,
+        writer: Writer,
+        reader: EventReader,
+    ) -> None:
+        self._agent = agent
+        self._surroundings = surroundings
+        self._capacity = capacity
+        self._writer = writer
+        self._reader = reader
+        self._calls: dict[OwnedCall, asyncio.Task[None]] = {}
+        self._restoration = Restoration(
+            writer, lease_ms=settings.lease_ms, on_restored=self._restored, on_lost=self.lost
+        )
+        self._committer = Committer(
+            writer,
+            on_committed=self._committed,
+            on_refused=self._restoration.begin,
+            on_lost=self.given_up,
+        )
+        #: Set once, by the lane: claims and calls know each other.
+        self.claims: Claims | None = None
+
+    def own(self, keys: CallKeys, token: str, claim: Claim) -> None:
+        try:
+            runner = CallRunner(
+                keys.call_id,
+                claim,
+                self._agent,
+                self._surroundings,
+                on_progress=lambda: self._committer.progressed(call),
+            )
+        except WireError as error:
+            _log.error("cannot run call: %s", error, extra={"call": keys.call_id})
+            self._capacity.give_back()
+            self._finish(keys, token)
+            return
+        call = OwnedCall(keys, token, claim.edge_id, runner)
+        self._calls[call] = asyncio.create_task(self._run(call), name=f"call {keys.call_id}")
+        self._reader.follow(call, after=claim.cursor)
+        _log.info("call taken", extra={"call": keys.call_id})
+
+    def lost(self, call: OwnedCall) -> None:
+        """Another worker owns the call, or nobody can any more."""
+        task = self._calls.get(call)
+        if task is not None:
+            _log.warning("call is not ours any more", extra={"call": call.keys.call_id})
+            task.cancel()
+
+    def given_up(self, call: OwnedCall) -> None:
+        """Redis cannot keep the call: where it is still ours, nobody else will end it."""
+        self.lost(call)
+        self._finish(call.keys, call.token)
+
+    async def verify(self, *, may_restore: bool) -> None:
+        """See `workers.lease.Ward`."""
+        calls = list(self._calls)
+        questions = [self._writer.ask(bus.owner_of(call.keys)) for call in calls]
+        for call, owner in zip(calls, await asyncio.gather(*questions), strict=True):
+            if owner == call.token.encode():
+                continue
+            if may_restore and not owner:
+                self._restoration.begin(call)
+            else:
+                self.lost(call)
+
+    def end_calls_of(self, dead_edges: list[str]) -> None:
+        """The callers of a dead edge are gone."""
+        for call in list(self._calls) if dead_edges else ():
+            if call.edge_id in dead_edges and call.runner.end(EndReason.EDGE_LOST, "edge died"):
+                _log.warning("call has lost its edge", extra={"call": call.keys.call_id})
+
+    async def hand_over(self) -> None:
+        """Give every call to whoever has room. The gate is shut."""
+        await asyncio.gather(*(self._hand_over(call) for call in list(self._calls)))
+
+    async def leave_behind(self) -> None:
+        """End what still runs; the calls stay as they are in Redis."""
+        for task in self._calls.values():
+            task.cancel()
+        await asyncio.gather(*self._calls.values(), return_exceptions=True)
+
+    async def _run(self, call: OwnedCall) -> None:
+        try:
+            await call.runner.run()
+            _log.info("call finished", extra={"call": call.keys.call_id})
+            self._finish(call.keys, call.token)
+        finally:
+            self._reader.forget(call)
+            self._committer.forget(call)
+            self._restoration.forget(call)
+            del self._calls[call]
+            self._capacity.give_back()
+            self._got_further(call)
+
+    async def _hand_over(self, call: OwnedCall) -> None:
+        self._reader.forget(call)
+        letting_go = asyncio.create_task(call.runner.let_go(within_s=_LET_GO_S))
+        self._committer.progressed(call)
+        await letting_go
+        task = self._calls.get(call)
+        if task is None:
+            return  # it has ended meanwhile
+        if await self._writer.ask(bus.release(call.keys, call.token)) == b"RELEASED":
+            metrics.HANDOVERS.inc()
+            _log.info("call handed over", extra={"call": call.keys.call_id})
+        task.cancel()
+
+    def _restored(self, call: OwnedCall) -> None:
+        self._committer.repeat(call)
+
+    def _committed(self, call: OwnedCall) -> None:
+        if call.runner.is_past_its_beginning:
+            self._got_further(call)
+
+    def _got_further(self, call: OwnedCall) -> None:
+        assert self.claims is not None
+        self.claims.got_further(call.keys.call_id)
+
+    def _finish(self, keys: CallKeys, token: str) -> None:
+        self._writer.submit(bus.finish(keys, token), partial(_finished, keys.call_id))
+
+
+def _finished(call_id: str, reply: Any) -> None:
+    if reply not in (b"FINISHED", b"GONE", b"FENCED"):
+        _log.warning("the end of a call was refused: %s", reply, extra={"call": call_id})
