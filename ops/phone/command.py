@@ -12,19 +12,21 @@ import gc
 import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
 import uvloop
 
-from common.errors import UsageError
+from common.errors import AgentError, UsageError
 from ops.phone import printout, recordings, speech
 from ops.phone.dialect import Dialect
 from ops.phone.dialects import known_dialects
 from ops.phone.line import Script
 from ops.phone.report import report_on
 from ops.phone.switchboard import Placement, place
+from workers.audio import codecs
 
 __all__ = ["add_arguments", "run"]
 
@@ -39,6 +41,10 @@ DEFAULT_SEED = 1
 _INTERRUPT = "interrupt"
 _DIGITS = frozenset("0123456789*#ABCD")
 _KILLED = 128  # plus the number of the signal, as shells have it
+
+
+class _WrongCodecError(UsageError):
+    exit_code = 2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,7 +76,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--dtmf",
         default="",
         metavar="KEYS",
-        help="keys to press, from 500 ms into the speech on; with `all`, where there are keys",
+        help="keys to press, from 500 ms into the speech on: by message, or where the provider has "
+        "none by their tones in the audio",
     )
     parser.add_argument(
         "--seconds",
@@ -83,8 +90,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--record",
         type=Path,
         metavar="HEARD.WAV",
-        help="write what the caller heard, in the encoding it came in; for several calls to "
-        "HEARD-1.WAV .., for several providers to HEARD-<provider>.WAV or HEARD-<provider>-1.WAV",
+        help="write what the caller heard, in the encoding it came in, if a WAV file can have "
+        "that, else decoded; for several calls to HEARD-1.WAV .., for several providers to "
+        "HEARD-<provider>.WAV or HEARD-<provider>-1.WAV",
     )
     parser.add_argument(
         "--calls", type=int, default=1, metavar="N", help="calls of each provider (default: 1)"
@@ -105,7 +113,8 @@ def _add_manners(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--codec",
         type=str.upper,
-        help=f"telnyx: the codec of the call, one of {', '.join(codecs)} (default: PCMU)",
+        help=f"telnyx: the codec of the call, both ways, one of {', '.join(codecs)} "
+        "(default: PCMU)",
     )
     parser.add_argument(
         "--interrupt",
@@ -138,9 +147,6 @@ def _run(args: argparse.Namespace) -> int:
     placements = _placements(args, dialects)
     names = [dialect.name for dialect in dialects]
     paths = recordings.paths(args.record, names, args.calls)
-    keyless = [dialect.name for dialect in dialects if not dialect.has_dtmf]
-    if args.dtmf and keyless:
-        print(f"trunkline call: --dtmf: no keys to press on {', '.join(keyless)}", file=sys.stderr)
     gc.freeze()  # a full collection, mostly of imported modules, would stall every call 20 ms
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -168,9 +174,11 @@ def _placements(args: argparse.Namespace, dialects: Sequence[Dialect]) -> list[P
     placements: list[Placement] = []
     for dialect in dialects:
         spoken = _spoken(dialect, args)
+        sounding = "" if dialect.has_dtmf else digits
         script = Script(
-            _speech(spoken, args.play, args.seconds),
-            digits=digits if dialect.has_dtmf else "",
+            _speech(spoken, args, sounding),
+            digits="" if sounding else digits,
+            sounding_digits=sounding,
             expects_echo=args.expect == "echo",
         )
         url = _url(args.url, dialect.name)
@@ -193,17 +201,20 @@ def _dialects(providers: str) -> list[Dialect]:
 
 
 def _check_powers(args: argparse.Namespace, dialects: Sequence[Dialect]) -> None:
-    def check(option: str, has_power: Callable[[Dialect], bool], lack: str) -> None:
+    def check(
+        option: str,
+        has_power: Callable[[Dialect], bool],
+        lack: str,
+        kind: type[UsageError] = UsageError,
+    ) -> None:
         lacking = [dialect.name for dialect in dialects if not has_power(dialect)]
         if lacking and (args.provider != ALL or len(lacking) == len(dialects)):
-            raise UsageError(f"{option}: {lacking[0]} {lack}")
+            raise kind(f"{option}: {lacking[0]} {lack}")
 
-    if args.dtmf:
-        check("--dtmf", lambda d: d.has_dtmf, "has no way to tell which key was pressed")
     if args.codec is not None:
         known = ", ".join(_variants(dialects))
         lack = f"has no codec {args.codec} to choose" + (f"; known are {known}" if known else "")
-        check("--codec", lambda d: args.codec in _variants([d]), lack)
+        check("--codec", lambda d: args.codec in _variants([d]), lack, _WrongCodecError)
     if args.interrupt:
         check("--interrupt", lambda d: _INTERRUPT in d.variants, "never knows `interrupt`")
     if args.shuffle:
@@ -251,7 +262,10 @@ def _url(text: str, name: str) -> str:
     return url
 
 
-def _speech(dialect: Dialect, path: Path | None, seconds: float | None) -> list[bytes]:
-    if path is None:
-        return speech.tune(dialect.format, chunk_ms=dialect.chunk_ms, seconds=seconds)
-    return speech.from_wav(path, dialect.format, chunk_ms=dialect.chunk_ms, seconds=seconds)
+def _speech(dialect: Dialect, args: argparse.Namespace, sounding: str) -> list[bytes]:
+    make = speech.tune if args.play is None else partial(speech.from_wav, args.play)
+    try:
+        codecs.open_decoder(dialect.format)
+        return make(dialect.format, chunk_ms=dialect.chunk_ms, seconds=args.seconds, keys=sounding)
+    except AgentError as error:
+        raise _WrongCodecError(f"--codec: {error}") from None

@@ -40,7 +40,10 @@ class Answer(NamedTuple):
 
 
 class AudioToPlay(NamedTuple):
+    """`samples`: how long it lasts, at the rate of the play format."""
+
     payload: bytes
+    samples: int
 
 
 class MarkToEcho(NamedTuple):
@@ -90,7 +93,8 @@ class Dialect(NamedTuple):
     open_call: Callable[[], Manners]
     play_format: AudioFormat | None = None
     chunk_ms: int = 20
-    has_dtmf: bool = False
+    has_dtmf: bool = False  # a word for keys that the caller presses
+    takes_dtmf: bool = False  # a word for keys that the far end presses
     rings: bool = False  # no audio either way before an Answer
     silent_s: float = 0.0  # between connecting and the first word
     shuffles: bool = False  # audio may come out of order, and twice
@@ -120,10 +124,10 @@ def decode(message: WsMessage, decoder: msgspec.json.Decoder[T]) -> T | Fault:
 
 
 def audio_to_play(payload: bytes, audio_format: AudioFormat) -> AudioToPlay | Fault:
+    """For encodings in which every byte is a stretch of time; of others, `ear` can tell more."""
     if not payload:
         return Fault("audio without a single sample")
-    if audio_format.is_sliceable:
-        whole_bytes = audio_format.bytes_for(audio_format.samples_in(len(payload)))
-        if whole_bytes != len(payload):
-            return Fault(f"{len(payload)} bytes are no whole number of {audio_format} samples")
-    return AudioToPlay(payload)
+    samples = audio_format.samples_in(len(payload))
+    if audio_format.bytes_for(samples) != len(payload):
+        return Fault(f"{len(payload)} bytes are no whole number of {audio_format} samples")
+    return AudioToPlay(payload, samples)

@@ -75,9 +75,14 @@ def check_echo(
     arrivals: Sequence[Arrival],
     cuts: Sequence[Cut] = (),
 ) -> EchoCheck:
-    """`sent` are frames of equal size; `received` may have been sliced in any other way."""
+    """Where the frames in `sent` are of equal size, `received` may have been sliced in any other
+    way; where they are not (packets of a codec), each message is a frame."""
     known = set(sent)
-    heard = _slice(received, arrivals, known, len(sent[0])) if sent else []
+    sizes = {len(frame) for frame in sent}
+    if len(sizes) > 1:
+        heard = _messages(received, arrivals)
+    else:
+        heard = _slice(received, arrivals, known, *sizes) if sizes else []
     back = {frame for frame, _ in heard}
     # What occurs on one side only can never be in step: leaving it out keeps the alignment short.
     common_sent = [index for index, frame in enumerate(sent) if frame in back]
@@ -106,6 +111,14 @@ def check_echo(
         cut_off=len(cut_off),
         round_trips_ms=[(heard[h].at - sent_at[s]) * 1000 for h, s in pairs.items()],
     )
+
+
+def _messages(received: bytes | bytearray, arrivals: Sequence[Arrival]) -> list[_Heard]:
+    begins = [0, *(end for end, _ in arrivals)]
+    return [
+        _Heard(bytes(received[begin:end]), at)
+        for begin, (end, at) in zip(begins, arrivals, strict=False)
+    ]
 
 
 def _slice(

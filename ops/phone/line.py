@@ -28,6 +28,7 @@ from ops.phone.dialect import (
     Received,
     WsMessage,
 )
+from ops.phone.keypad import FIRST_KEY_S, KEY_INTERVAL_S
 from ops.phone.outbox import Outbox
 from ops.phone.playout import MarkEnd, Playout
 from ops.phone.shuffle import Shuffle
@@ -40,19 +41,18 @@ QUIET_S = 0.7
 LINGER_S = 5.0
 #: Seconds a call may ring.
 RING_S = 10.0
-#: Seconds into the speech at which the first key is pressed, and between two keys.
-FIRST_KEY_S = 0.5
-KEY_INTERVAL_S = 0.2
 
 _NEVER = float("inf")
 
 
 class Script(msgspec.Struct, frozen=True):
-    """What the caller does. Who expects an echo waits for all of it, within reason;
+    """What the caller does. `digits` are pressed by message; keys that sound are in the chunks,
+    and `sounding_digits` says which. Who expects an echo waits for all of it, within reason;
     `shuffle_seed`: None leaves the chunks in order."""
 
     chunks: list[bytes]
     digits: str = ""
+    sounding_digits: str = ""
     expects_echo: bool = False
     shuffle_seed: str | None = None
 
@@ -79,7 +79,7 @@ class CallRecord:
         self.received = bytearray()
         self.arrivals: list[tuple[int, float]] = []
         self.playout = Playout(dialect.play_format or dialect.format)
-        self.cleared_at: list[float] = []
+        self.keys: list[str] = []  # that the far end pressed, by message
         self.faults: Counter[str] = Counter()
         self.ending = Ending.COMPLETED
         self.close_code: int | None = None
@@ -91,22 +91,20 @@ class CallRecord:
 
     @property
     def frames_received(self) -> int:
-        return len(self.received) // self.play_frame_bytes
+        """As many as last as long as all that was received."""
+        return self.frames_in(self.playout.received_samples)
+
+    def frames_in(self, samples: int) -> int:
+        """Whole ones, as long as a chunk of the caller's."""
+        return samples // self.play_format.samples_for_ms(self.dialect.chunk_ms)
 
     @property
-    def play_frame_bytes(self) -> int:
-        """Bytes that last as long as a chunk of the caller's."""
-        play_format = self.play_format
-        return play_format.bytes_for(play_format.samples_for_ms(self.dialect.chunk_ms))
+    def cleared_at(self) -> list[float]:
+        return self.playout.cleared_at
 
     @property
     def sent(self) -> list[bytes]:
         return self.script.chunks[: len(self.sent_at)]
-
-    @property
-    def sent_bytes(self) -> int:
-        """What an echo in the same format would bring back."""
-        return len(self.sent_at) * len(self.script.chunks[0]) if self.sent_at else 0
 
 
 class Line:
@@ -143,12 +141,11 @@ class Line:
         self._last_received_at = now
         received: Received = self._manners.receive(message)
         match received:
-            case AudioToPlay(payload):
-                self._hear(payload, now)
+            case AudioToPlay():
+                self._hear(received, now)
             case MarkToEcho(name):
                 self.record.playout.mark(name, now=now)
             case Clear():
-                self.record.cleared_at.append(now)
                 self.record.playout.clear(now=now)
             case Answer():
                 self._answer(now)
@@ -158,8 +155,8 @@ class Line:
                 self.record.faults[text] += 1
                 if reply is not None:
                     self._outbox.put([reply], at=now)
-            case KeyToPress():
-                pass  # the caller hears a beep
+            case KeyToPress(digit):
+                self.record.keys.append(digit)
 
     def hang_up(self, ending: Ending) -> None:
         """Say goodbye at the next occasion, whatever is still to be said or heard."""
@@ -242,10 +239,10 @@ class Line:
         if self._talks_since is None:
             self._talks_since = self._last_said_at = now
 
-    def _hear(self, payload: bytes, now: float) -> None:
-        self.record.received += payload
+    def _hear(self, audio: AudioToPlay, now: float) -> None:
+        self.record.received += audio.payload
         self.record.arrivals.append((len(self.record.received), now))
-        self.record.playout.play(payload, now=now)
+        self.record.playout.play(audio.payload, audio.samples, now=now)
 
     def _next_chunk_time(self) -> float:
         number = len(self.record.sent_at)
@@ -269,7 +266,8 @@ class Line:
         if min(next_word) < _NEVER:
             return _NEVER
         latest = self._last_said_at + LINGER_S
-        if self.record.script.expects_echo and len(self.record.received) < self.record.sent_bytes:
+        frames_missing = len(self.record.sent_at) - self.record.frames_received
+        if self.record.script.expects_echo and frames_missing > 0:
             return latest
         is_quiet_at = max(self._last_said_at, self._last_received_at) + QUIET_S
         return min(max(is_quiet_at, self.record.playout.end_time), latest)

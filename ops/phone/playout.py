@@ -2,7 +2,8 @@
 
 Rule 1: audio drains in real time from the moment it arrives, or from where the audio before it
         ends; every deadline is anchor + samples / rate, never a sum of sleeps.
-Rule 2: heard + queued + cleared bytes are the bytes received; silence is never invented.
+Rule 2: heard + queued + cleared bytes are the bytes received; silence is never invented. Of a
+        packet that a clear cuts in two, all bytes count as heard.
 Rule 3: a mark ends exactly once, after all audio before it: played, or cleared with its audio.
 """
 
@@ -12,6 +13,7 @@ from collections import deque
 from enum import StrEnum
 
 from common.audio import AudioFormat
+from ops.phone.tape import Tape
 
 __all__ = ["Mark", "MarkEnd", "Playout"]
 
@@ -38,14 +40,15 @@ class Mark:
 class Playout:
     def __init__(self, audio_format: AudioFormat) -> None:
         self.marks: list[Mark] = []
+        self.received_samples = 0
         self.cleared_bytes = 0
-        self.gaps = 0
-        self.gap_longest_s = 0.0
-        self._format = audio_format
-        self._track = bytearray()  # heard first, then what is queued
-        # The stretch that plays without interruption: it began at `_anchor`, with this byte.
+        self.cleared_at: list[float] = []
+        self.gaps_s: list[float] = []
+        self._rate_hz = audio_format.rate_hz
+        self._tape = Tape(audio_format)  # heard first, then what is queued
+        # The stretch that plays without interruption: it began at `_anchor`, with this sample.
         self._anchor = float("-inf")
-        self._anchor_byte = 0
+        self._anchor_sample = 0
         self._is_speaking = False
         self._pending: deque[Mark] = deque()
         self._ended: list[Mark] = []
@@ -53,22 +56,22 @@ class Playout:
     @property
     def end_time(self) -> float:
         """When all that is queued will have been heard; in the past when nothing is."""
-        samples = self._format.samples_in(len(self._track) - self._anchor_byte)
-        return self._anchor + samples / self._format.rate_hz
+        return self._anchor + (self._tape.samples - self._anchor_sample) / self._rate_hz
 
     @property
     def next_mark_time(self) -> float | None:
         return self._pending[0].due if self._pending else None
 
-    def play(self, payload: bytes, *, now: float) -> None:
+    def play(self, payload: bytes, samples: int, *, now: float) -> None:
+        """`samples`: how long it lasts."""
         late_s = now - self.end_time
         if late_s >= 0:
             if self._is_speaking and late_s >= JITTER_S:
-                self.gaps += 1
-                self.gap_longest_s = max(self.gap_longest_s, late_s)
+                self.gaps_s.append(late_s)
             self._anchor = now
-            self._anchor_byte = len(self._track)
-        self._track += payload
+            self._anchor_sample = self._tape.samples
+        self._tape.append(payload, samples)
+        self.received_samples += samples
         self._is_speaking = True
 
     def mark(self, name: str, *, now: float) -> None:
@@ -78,12 +81,12 @@ class Playout:
 
     def clear(self, *, now: float) -> None:
         """Stop playing. What follows begins anew, so the time until then is no gap."""
+        self.cleared_at.append(now)
         self._end_played_marks(now)
         while self._pending:
             self._end(self._pending.popleft(), MarkEnd.CLEARED)
-        heard_bytes = self.heard_bytes(now=now)
-        self.cleared_bytes += len(self._track) - heard_bytes
-        del self._track[heard_bytes:]
+        self.cleared_bytes += self.queued_bytes(now=now)
+        self._tape.cut(self.heard_samples(now=now))
         self._is_speaking = False
 
     def take_ended_marks(self, *, now: float) -> list[Mark]:
@@ -92,17 +95,21 @@ class Playout:
         ended, self._ended = self._ended, []
         return ended
 
-    def heard_bytes(self, *, now: float) -> int:
+    def heard_samples(self, *, now: float) -> int:
         if now >= self.end_time:
-            return len(self._track)
-        samples = int((now - self._anchor) * self._format.rate_hz)
-        return min(self._anchor_byte + self._format.bytes_for(samples), len(self._track))
+            return self._tape.samples
+        samples = int((now - self._anchor) * self._rate_hz)
+        return min(self._anchor_sample + samples, self._tape.samples)
 
     def heard(self, *, now: float) -> bytes:
-        return bytes(self._track[: self.heard_bytes(now=now)])
+        return b"".join(self.heard_payloads(now=now))
+
+    def heard_payloads(self, *, now: float) -> list[bytes]:
+        """The same as a decoder wants it."""
+        return self._tape.payloads(self.heard_samples(now=now))
 
     def queued_bytes(self, *, now: float) -> int:
-        return len(self._track) - self.heard_bytes(now=now)
+        return len(self._tape) - self._tape.size(self.heard_samples(now=now))
 
     def _end_played_marks(self, now: float) -> None:
         while self._pending and self._pending[0].due <= now:

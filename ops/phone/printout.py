@@ -54,11 +54,12 @@ def table(report: Report) -> str:
 def _last_round_trip_ms(record: CallRecord) -> float | None:
     """Of the newest frame that came back, if the echo is in step so far; a look, not a check."""
     chunks = record.script.chunks
-    size = len(chunks[0])
-    number = len(record.received) // size
+    number = record.frames_received
     if not 0 < number <= len(record.sent_at):
         return None
-    if record.received[(number - 1) * size : number * size] != chunks[number - 1]:
+    chunk = chunks[number - 1]
+    end = number * len(chunk) if record.play_format.is_sliceable else len(record.received)
+    if record.received[end - len(chunk) : end] != chunk:
         return None
     return (record.arrivals[-1][1] - record.sent_at[number - 1]) * 1000
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from common.audio import AudioFormat
 from common.errors import UsageError
-from ops.phone import wav
+from ops.phone import heard, wav
 from ops.phone.line import CallRecord
+from workers.audio import codecs
 
 __all__ = ["paths", "write"]
 
@@ -31,9 +33,16 @@ def paths(path: Path | None, providers: Sequence[str], calls: int) -> list[Path]
 
 
 def write(path: Path, record: CallRecord) -> None:
-    """Raises UsageError."""
+    """In the encoding it came in, where a file can hold that; else decoded. Raises UsageError."""
+    audio_format = record.play_format
+    if wav.can_hold(audio_format):
+        audio = record.playout.heard(now=record.ended_at)
+    else:
+        pcm, rate_hz = heard.samples(record)
+        audio_format = AudioFormat.pcm(rate_hz)
+        audio = codecs.encode(pcm, audio_format)
     try:
-        wav.write(path, record.playout.heard(now=record.ended_at), record.play_format)
+        wav.write(path, audio, audio_format)
     except OSError as error:
         raise _unwritable(path, error) from error
 

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from ops.phone import heard
 from ops.phone.echo_check import Cut, EchoCheck, check_echo
 from ops.phone.line import CallRecord, Ending
 from ops.phone.playout import MarkEnd
@@ -62,15 +63,17 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 
 class CallReport(Counts, frozen=True, kw_only=True):
     """`marks` are in the order of arrival, `mark_ends` say how each ended: played, cleared, or
-    pending when the call was over before."""
+    pending when the call was over before. `heard_digits` are the keys that the far end pressed."""
 
     call: int
     provider: str
+    codec: str
     ending: str
     close_code: int | None
     faults: list[str]
     marks: list[str]
     mark_ends: list[str]
+    heard_digits: str
     sent_sha256: str
     heard_sha256: str
 
@@ -111,7 +114,8 @@ def _cuts(record: CallRecord) -> list[Cut]:
 
 
 def _call_report(number: int, record: CallRecord, check: EchoCheck | None) -> CallReport:
-    heard = record.playout.heard(now=record.ended_at)
+    audio = record.playout.heard(now=record.ended_at)
+    frames_heard = record.frames_in(record.playout.heard_samples(now=record.ended_at))
     marks = record.playout.marks
     faults = _protocol_faults(record)
     if check is not None:
@@ -123,29 +127,39 @@ def _call_report(number: int, record: CallRecord, check: EchoCheck | None) -> Ca
     return CallReport(
         call=number,
         provider=record.dialect.name,
+        codec=str(record.dialect.format),
         frames_sent=len(record.sent_at),
-        frames_heard=len(heard) // record.play_frame_bytes,
+        frames_heard=frames_heard,
         frames_lost=check.lost if check else None,
         frames_repeated=check.repeated if check else None,
         frames_out_of_order=check.out_of_order if check else None,
         frames_unknown=check.unknown if check else None,
         frames_cut_off=check.cut_off if check else None,
         round_trip_ms=_round_trip(check.round_trips_ms) if check else None,
-        gaps=record.playout.gaps,
-        gap_longest_ms=round(record.playout.gap_longest_s * 1000, 1),
+        gaps=len(record.playout.gaps_s),
+        gap_longest_ms=round(max(record.playout.gaps_s, default=0.0) * 1000, 1),
         marks_received=len(marks),
         marks_echoed=sum(mark.end is not MarkEnd.PENDING for mark in marks),
         clears=len(record.cleared_at),
         marks=[mark.name for mark in marks],
         mark_ends=[mark.end for mark in marks],
+        heard_digits=_heard_digits(record, check),
         ending=record.ending,
         close_code=record.close_code,
         faults=faults,
-        heard_bytes=len(heard),
+        heard_bytes=len(audio),
         sent_sha256=hashlib.sha256(b"".join(record.sent)).hexdigest(),
-        heard_sha256=hashlib.sha256(heard).hexdigest(),
+        heard_sha256=hashlib.sha256(audio).hexdigest(),
         behaved=not faults,
     )
+
+
+def _heard_digits(record: CallRecord, check: EchoCheck | None) -> str:
+    """In a faithful echo of speech without keys there are none to be looked for: that takes as
+    long as all the rest."""
+    is_own_speech = check is not None and not check.unknown and not record.script.sounding_digits
+    is_silent = is_own_speech and not record.dialect.takes_dtmf
+    return "" if is_silent else heard.keys(record)
 
 
 def _protocol_faults(record: CallRecord) -> list[str]:

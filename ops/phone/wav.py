@@ -18,7 +18,7 @@ from common.errors import UsageError
 from ops.phone.resample import resample
 from workers.audio import codecs
 
-__all__ = ["read", "write"]
+__all__ = ["can_hold", "read", "write"]
 
 _RATES_HZ = (8000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 
@@ -40,8 +40,13 @@ class _Format(NamedTuple):
     bits: int
 
 
+def can_hold(audio_format: AudioFormat) -> bool:
+    """Whether a file can have the audio in it sample by sample."""
+    return audio_format.encoding in _TAGS or audio_format.encoding is Encoding.L16BE
+
+
 def read(path: Path, target: AudioFormat) -> bytes:
-    """The file's audio, encoded as `target`. Raises UsageError."""
+    """The file's audio, encoded as `target`, which a file can hold. Raises UsageError."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -57,7 +62,8 @@ def read(path: Path, target: AudioFormat) -> bytes:
 
 
 def write(path: Path, audio: bytes, audio_format: AudioFormat) -> None:
-    """Raises OSError. The bytes stand in the file as they are, see rule 1."""
+    """Raises OSError. The bytes stand in the file as they are, see rule 1; a file has to be able
+    to hold their format."""
     if audio_format.encoding is Encoding.L16BE:
         plain = AudioFormat(Encoding.L16, audio_format.rate_hz, audio_format.channels)
         write(path, codecs.encode(codecs.decode(audio, audio_format), plain), plain)

@@ -165,6 +165,7 @@ def _dialect(*, knows_interrupt: bool) -> Dialect:
         _FORMAT,
         partial(_open_call, knows_interrupt=knows_interrupt),
         has_dtmf=True,
+        takes_dtmf=True,
         rings=True,
         silent_s=_SILENT_S,
         tells_clear=knows_interrupt,

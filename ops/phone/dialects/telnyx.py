@@ -2,10 +2,12 @@
 
 Numbers are strings, except in `media_format` and in errors. Every message after `connected` is
 counted by `sequence_number`, every audio message also by `chunk`; `timestamp` is that of RTP: it
-counts samples, and here wraps at 2^32 after one second. Messages to Telnyx carry no `stream_id`;
-one of audio lasts 20 ms to 30 s, and what is not base64 is answered by an `error` message.
+counts by the codec's clock, and here wraps at 2^32 after one second. Messages to Telnyx carry no
+`stream_id`; one of audio lasts 20 ms to 30 s, and what is not base64 is answered by an `error`.
 
-The codec is that of the telephone leg, the same both ways; L16 is in network byte order.
+The codec is that of the telephone leg, the same both ways; L16 is in network byte order. G.722 is
+announced with its RTP clock, which is half its rate, and Opus counts by a clock of 48 kHz whatever
+its rate: RFC 3551, 4.5.2, and RFC 7587, 4.1.
 Reference: https://developers.telnyx.com/docs/voice/programmable-voice/media-streaming
 """
 
@@ -29,15 +31,18 @@ from ops.phone.dialect import (
     MarkToEcho,
     Received,
     WsMessage,
-    audio_to_play,
     decode,
     encode,
 )
+from ops.phone.ear import Ear
 from ops.phone.wall_clock import Clock, iso, utc_now
 
 __all__ = ["DIALECT", "TelnyxIds", "TelnyxManners"]
 
 _RTP_WRAP = 1 << 32
+_RTP_HZ = {Encoding.G722: 8000, Encoding.OPUS: 48_000}
+_ANNOUNCED_HZ = {Encoding.G722: 8000}
+_CHUNK_MS = 20
 _MIN_MESSAGE_MS = 20
 _MAX_MESSAGE_MS = 30_000
 _CLIENT_STATE = b64encode(b"have a nice day =]").decode()
@@ -87,12 +92,14 @@ class TelnyxManners:
         self, audio_format: AudioFormat, ids: TelnyxIds, *, token: str = "", now: Clock = utc_now
     ) -> None:
         self._format = audio_format
+        self._ear = Ear(audio_format)
         self._ids = ids
         self._token = token
         self._now = now
         self._sequence_number = 0
         self._chunk = 0
-        self._timestamp = _RTP_WRAP - audio_format.rate_hz
+        self._rtp_hz = _RTP_HZ.get(audio_format.encoding, audio_format.rate_hz)
+        self._timestamp = _RTP_WRAP - self._rtp_hz
 
     def open(self) -> list[WsMessage]:
         connected: dict[str, object] = {"event": "connected", "version": "1.0.0"}
@@ -110,7 +117,7 @@ class TelnyxManners:
             "custom_parameters": {"language": "en"},
             "media_format": {
                 "encoding": _WIRE_NAMES.get(encoding, encoding),
-                "sample_rate": self._format.rate_hz,
+                "sample_rate": _ANNOUNCED_HZ.get(encoding, self._format.rate_hz),
                 "channels": 1,
             },
         }
@@ -124,7 +131,7 @@ class TelnyxManners:
             "timestamp": str(self._timestamp),
             "payload": payload,
         }
-        self._timestamp = (self._timestamp + self._format.samples_in(len(payload))) % _RTP_WRAP
+        self._timestamp = (self._timestamp + self._rtp_hz * _CHUNK_MS // 1000) % _RTP_WRAP
         return self._say("media", media)
 
     def dtmf(self, digit: str) -> list[WsMessage]:
@@ -152,12 +159,12 @@ class TelnyxManners:
 
     def _audio(self, payload: str) -> Received:
         try:
-            audio = audio_to_play(b64decode(payload, validate=True), self._format)
+            audio = self._ear.hear(b64decode(payload, validate=True))
         except ValueError as error:
             return Fault(f"audio that is not base64: {error}", self._invalid_media())
         if isinstance(audio, Fault):
             return audio
-        ms = self._format.ms(self._format.samples_in(len(audio.payload)))
+        ms = self._format.ms(audio.samples)
         if not _MIN_MESSAGE_MS <= ms <= _MAX_MESSAGE_MS:
             return Fault(f"a message of {ms:g} ms of audio, where 20 ms to 30 s are allowed")
         return audio
@@ -191,13 +198,20 @@ def _open_call(audio_format: AudioFormat) -> TelnyxManners:
 
 def _dialect(audio_format: AudioFormat) -> Dialect:
     open_call = partial(_open_call, audio_format)
-    return Dialect("telnyx", audio_format, open_call, has_dtmf=True, shuffles=True)
+    return Dialect(
+        "telnyx", audio_format, open_call, chunk_ms=_CHUNK_MS, has_dtmf=True, shuffles=True
+    )
 
 
 DIALECT = _dialect(AudioFormat.pcmu())._replace(
     variants={
         "PCMU": _dialect(AudioFormat.pcmu()),
         "PCMA": _dialect(AudioFormat(Encoding.PCMA, 8000)),
+        "G722": _dialect(AudioFormat(Encoding.G722, 16_000)),
+        "OPUS": _dialect(AudioFormat(Encoding.OPUS, 16_000)),
+        "OPUS/16000": _dialect(AudioFormat(Encoding.OPUS, 16_000)),
+        "OPUS/8000": _dialect(AudioFormat(Encoding.OPUS, 8000)),
+        "AMR-WB": _dialect(AudioFormat(Encoding.AMR_WB, 16_000)),
         "L16": _dialect(AudioFormat(Encoding.L16BE, 16_000)),
         "L16/16000": _dialect(AudioFormat(Encoding.L16BE, 16_000)),
         "L16/8000": _dialect(AudioFormat(Encoding.L16BE, 8000)),

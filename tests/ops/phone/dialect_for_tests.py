@@ -7,16 +7,19 @@ import json
 from common.audio import AudioFormat
 from ops.phone.dialect import (
     Answer,
-    AudioToPlay,
     Clear,
     Dialect,
     Fault,
     HangUp,
     Received,
     WsMessage,
+    audio_to_play,
 )
 
 __all__ = ["RINGING", "RingingManners"]
+
+
+_FORMAT = AudioFormat.pcm(8000)
 
 
 class RingingManners:
@@ -40,7 +43,8 @@ class RingingManners:
 
     def receive(self, message: WsMessage) -> Received:
         if isinstance(message, bytes):
-            return AudioToPlay(message) if self._is_answered else Fault("audio before the answer")
+            audio = audio_to_play(message, _FORMAT)
+            return audio if self._is_answered else Fault("audio before the answer")
         answers: dict[str, Received] = {
             "answer": Answer(),
             "interrupt": Clear(),
@@ -53,7 +57,7 @@ class RingingManners:
 
 RINGING = Dialect(
     "ringing",
-    format=AudioFormat.pcm(8000),
+    format=_FORMAT,
     open_call=RingingManners,
     chunk_ms=40,
     has_dtmf=True,

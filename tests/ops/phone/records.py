@@ -6,7 +6,7 @@ from ops.phone import speech
 from ops.phone.dialects import known_dialects
 from ops.phone.line import CallRecord, Script
 
-__all__ = ["FRAMES", "echoed_call", "silent_call"]
+__all__ = ["FRAMES", "echoed_call", "echoed_packets", "silent_call"]
 
 TWILIO = known_dialects()["twilio"]
 FRAMES = speech.tune(TWILIO.format, chunk_ms=20, seconds=1)
@@ -31,5 +31,20 @@ def echoed_call(
         at = number * 0.02 + 0.01
         record.received += frame
         record.arrivals.append((len(record.received), at))
-        record.playout.play(frame, now=at)
+        record.playout.play(frame, len(frame), now=at)
+    return record
+
+
+def echoed_packets() -> CallRecord:
+    """The same second in Opus."""
+    opus = known_dialects()["telnyx"].variants["OPUS"]
+    packets = speech.tune(opus.format, chunk_ms=20, seconds=1)
+    record = CallRecord(opus, Script(packets, expects_echo=True))
+    record.sent_at = [number * 0.02 for number in range(len(packets))]
+    record.ended_at = 100.0
+    for number, packet in enumerate(packets):
+        at = number * 0.02 + 0.01
+        record.received += packet
+        record.arrivals.append((len(record.received), at))
+        record.playout.play(packet, 320, now=at)
     return record

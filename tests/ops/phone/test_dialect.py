@@ -49,12 +49,8 @@ def test_no_message_raises(message: WsMessage) -> None:
 
 
 def test_audio_is_whole_samples() -> None:
-    assert audio_to_play(b"\xff", AudioFormat.pcmu()) == AudioToPlay(b"\xff")
-    assert audio_to_play(b"\x00\x01", AudioFormat.pcm(8000)) == AudioToPlay(b"\x00\x01")
+    assert audio_to_play(b"\xff", AudioFormat.pcmu()) == AudioToPlay(b"\xff", 1)
+    assert audio_to_play(b"\x00\x01", AudioFormat.pcm(8000)) == AudioToPlay(b"\x00\x01", 1)
     assert isinstance(audio_to_play(b"\x00\x01\x02", AudioFormat.pcm(8000)), Fault)
     assert isinstance(audio_to_play(b"", AudioFormat.pcmu()), Fault)
-
-
-def test_audio_that_cannot_be_sliced_is_taken_as_it_is() -> None:
-    payload = b"\x01\x02\x03"
-    assert audio_to_play(payload, AudioFormat(Encoding.OPUS, 48000)) == AudioToPlay(payload)
+    assert audio_to_play(b"\xff", AudioFormat(Encoding.G722, 16_000)) == AudioToPlay(b"\xff", 2)

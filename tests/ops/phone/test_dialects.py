@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ops.phone import speech
 from ops.phone.dialect import Dialect, Received, WsMessage
 from ops.phone.dialects import known_dialects
+from tests.ops.phone.codecs_for_tests import need_encoder
 
 DIALECTS = known_dialects()
 #: With the other ways in which they are spoken.
@@ -44,6 +45,7 @@ def test_keys_are_said_only_where_the_dialect_has_words_for_them(dialect: Dialec
 
 @EVERY_DIALECT
 def test_speech_is_one_message_a_chunk(dialect: Dialect) -> None:
+    need_encoder(dialect.format)
     manners = dialect.open_call()
     manners.open()
     chunks = speech.tune(dialect.format, chunk_ms=dialect.chunk_ms, seconds=0.1)

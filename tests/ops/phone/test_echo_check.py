@@ -211,3 +211,23 @@ def test_only_losses_are_only_losses(sent: list[bytes], dropped: set[int]) -> No
     back = [payload for number, payload in enumerate(sent) if number not in dropped]
     result = check(sent, [(payload, 100.0) for payload in back])
     assert counts(result) == ({"lost": len(sent) - len(back)} if len(back) < len(sent) else {})
+
+
+def packet(number: int) -> bytes:
+    return random.Random(number).randbytes(20 + number % 37)
+
+
+PACKETS = [packet(number) for number in range(100)]
+
+
+def test_packets_of_a_codec_come_one_a_message() -> None:
+    result = check(PACKETS, echo_of(PACKETS))
+    assert (result.in_step, result.lost, result.unknown) == (100, 0, 0)
+    assert result.round_trips_ms == pytest.approx([10] * 100)
+
+
+def test_packets_that_are_missing_doubled_or_foreign_are_counted() -> None:
+    back = echo_of(PACKETS)
+    back = [*back[:10], *back[11:20], back[19], (b"foreign", 0.42), *back[20:]]
+    result = check(PACKETS, back)
+    assert (result.lost, result.repeated, result.unknown) == (1, 1, 1)

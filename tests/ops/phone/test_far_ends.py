@@ -12,6 +12,7 @@ from ops.phone.dialects import known_dialects
 from ops.phone.line import Script
 from ops.phone.report import CallReport, report_on
 from ops.phone.switchboard import Placement, place
+from tests.ops.phone.codecs_for_tests import need_encoder
 from tests.ops.phone.echo_edge import (
     Conversation,
     SunvoneConversation,
@@ -56,6 +57,7 @@ async def test_honest_echo_behaves(provider: str) -> None:
 
 @pytest.mark.parametrize("codec", DIALECTS["telnyx"].variants)
 async def test_every_codec_of_telnyx_comes_back_whole(codec: str) -> None:
+    need_encoder(DIALECTS["telnyx"].variants[codec].format)
     report, _ = await converse("telnyx", variant=codec)
     assert report.faults == []
     assert report.sent_sha256 == report.heard_sha256

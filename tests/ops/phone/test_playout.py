@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.audio import AudioFormat
+from common.audio import AudioFormat, Encoding
 from ops.phone.playout import Mark, MarkEnd, Playout
 
 FORMAT = AudioFormat.pcmu()
@@ -22,8 +22,8 @@ def names(marks: list[Mark]) -> list[str]:
 
 def test_audio_is_heard_in_real_time_from_its_arrival() -> None:
     playout = opened()
-    playout.play(FRAME, now=T)
-    playout.play(FRAME, now=T)
+    playout.play(FRAME, len(FRAME), now=T)
+    playout.play(FRAME, len(FRAME), now=T)
     assert playout.heard(now=T) == b""
     assert playout.heard(now=T + 0.010001) == FRAME[:80]
     assert playout.heard(now=T + 0.030001) == FRAME + FRAME[:80]
@@ -40,9 +40,9 @@ def test_mark_comes_back_at_once_when_nothing_is_queued() -> None:
 
 def test_mark_comes_back_when_the_audio_before_it_has_been_heard() -> None:
     playout = opened()
-    playout.play(FRAME * 5, now=T)
+    playout.play(FRAME * 5, len(FRAME * 5), now=T)
     playout.mark("a", now=T)
-    playout.play(FRAME * 5, now=T + 0.05)
+    playout.play(FRAME * 5, len(FRAME * 5), now=T + 0.05)
     playout.mark("b", now=T + 0.05)
     assert playout.next_mark_time == pytest.approx(T + 0.1)
     assert playout.take_ended_marks(now=T + 0.0999) == []
@@ -53,9 +53,9 @@ def test_mark_comes_back_when_the_audio_before_it_has_been_heard() -> None:
 
 def test_clear_returns_all_pending_marks_in_order_and_empties_the_buffer() -> None:
     playout = opened()
-    playout.play(FRAME, now=T)
+    playout.play(FRAME, len(FRAME), now=T)
     playout.mark("heard", now=T)
-    playout.play(FRAME * 10, now=T)
+    playout.play(FRAME * 10, len(FRAME * 10), now=T)
     playout.mark("a", now=T)
     playout.mark("b", now=T)
     playout.clear(now=T + 0.050001)
@@ -68,51 +68,76 @@ def test_clear_returns_all_pending_marks_in_order_and_empties_the_buffer() -> No
 
 def test_audio_after_a_clear_plays_at_once() -> None:
     playout = opened()
-    playout.play(FRAME * 50, now=T)
+    playout.play(FRAME * 50, len(FRAME * 50), now=T)
     playout.clear(now=T + 0.02)
-    playout.play(FRAME, now=T + 0.03)
+    playout.play(FRAME, len(FRAME), now=T + 0.03)
     playout.mark("new", now=T + 0.03)
     assert playout.next_mark_time == pytest.approx(T + 0.05)
 
 
 def test_underrun_inside_speech_is_a_gap() -> None:
     playout = opened()
-    playout.play(FRAME, now=T)
-    playout.play(FRAME, now=T + 0.120)
-    playout.play(FRAME, now=T + 0.180)
-    assert playout.gaps == 2
-    assert playout.gap_longest_s == pytest.approx(0.100)
+    playout.play(FRAME, len(FRAME), now=T)
+    playout.play(FRAME, len(FRAME), now=T + 0.120)
+    playout.play(FRAME, len(FRAME), now=T + 0.180)
+    assert playout.gaps_s == pytest.approx([0.100, 0.040])
     assert playout.heard(now=T + 9) == FRAME * 3  # no silence is made up
 
 
 @pytest.mark.parametrize("late_s", [0.0, 0.005, 0.0199])
 def test_underrun_shorter_than_a_frame_is_jitter(late_s: float) -> None:
     playout = opened()
-    playout.play(FRAME, now=T)
-    playout.play(FRAME, now=T + 0.020 + late_s)
-    assert playout.gaps == 0
+    playout.play(FRAME, len(FRAME), now=T)
+    playout.play(FRAME, len(FRAME), now=T + 0.020 + late_s)
+    assert playout.gaps_s == []
 
 
 def test_time_before_the_first_and_after_the_last_audio_is_no_gap() -> None:
     playout = opened()
     playout.mark("early", now=T)
-    playout.play(FRAME, now=T + 5)
+    playout.play(FRAME, len(FRAME), now=T + 5)
     playout.mark("late", now=T + 10)
-    assert playout.gaps == 0
+    assert playout.gaps_s == []
 
 
 def test_time_after_a_clear_is_no_gap() -> None:
     playout = opened()
-    playout.play(FRAME * 5, now=T)
+    playout.play(FRAME * 5, len(FRAME * 5), now=T)
     playout.clear(now=T + 0.05)
-    playout.play(FRAME, now=T + 3)
-    assert playout.gaps == 0
+    playout.play(FRAME, len(FRAME), now=T + 3)
+    assert playout.gaps_s == []
+
+
+def test_packets_are_heard_for_as_long_as_they_last() -> None:
+    opus = Playout(AudioFormat(Encoding.OPUS, 16_000))
+    for number in range(3):
+        opus.play(bytes([number]) * (number + 1), 320, now=T)
+    opus.mark("end", now=T)
+    assert opus.end_time == opus.next_mark_time == pytest.approx(T + 0.060)
+    assert opus.heard(now=T + 0.019) == b"\x00"
+    assert opus.heard_payloads(now=T + 0.021) == [b"\x00", b"\x01\x01"]
+    assert opus.queued_bytes(now=T + 0.021) == 3
+    assert names(opus.take_ended_marks(now=T + 0.0601)) == ["end played"]
+
+
+def test_clear_stops_in_the_middle_of_a_packet() -> None:
+    opus = Playout(AudioFormat(Encoding.OPUS, 16_000))
+    for number in range(3):
+        opus.play(bytes([number]) * (number + 1), 320, now=T)
+    opus.clear(now=T + 0.025)
+    assert (opus.cleared_bytes, opus.cleared_at) == (3, [T + 0.025])
+    assert opus.end_time <= T + 0.025
+    opus.play(b"new", 320, now=T + 0.026)
+    opus.mark("new", now=T + 0.026)
+    assert opus.next_mark_time == pytest.approx(T + 0.046)
+    assert opus.heard(now=T + 1) == b"\x00\x01\x01new"
+    assert opus.received_samples == 4 * 320
 
 
 def test_deadlines_do_not_drift() -> None:
     playout = opened()
     for number in range(3000):
-        playout.play(FRAME, now=T + number * 0.02 * 0.99)
+        playout.play(FRAME, len(FRAME), now=T + number * 0.02 * 0.99)
     assert playout.end_time == pytest.approx(T + 60, abs=1e-9)
 
 
@@ -136,7 +161,7 @@ def test_no_byte_and_no_mark_is_ever_lost_or_doubled(steps: list[tuple[str, floa
     for verb, pause_s, payload in steps:
         now += pause_s
         if verb == "play":
-            playout.play(payload, now=now)
+            playout.play(payload, len(payload), now=now)
             received += len(payload)
         elif verb == "mark":
             playout.mark(str(marks), now=now)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from ops.phone import printout
 from ops.phone.line import Ending
 from ops.phone.report import report_on
-from tests.ops.phone.records import FRAMES, echoed_call, silent_call
+from tests.ops.phone.records import FRAMES, echoed_call, echoed_packets, silent_call
 
 
 def test_one_call_is_one_row() -> None:
@@ -67,6 +67,11 @@ def test_many_marks_are_cut() -> None:
 def test_progress_says_how_it_goes() -> None:
     line = printout.progress_line([echoed_call(), echoed_call()], elapsed_s=12.44)
     assert line == "2 calls · 12.4 s · sent 100 · heard 100 · rtt 10 ms"
+
+
+def test_progress_of_packets_of_any_size() -> None:
+    line = printout.progress_line([echoed_packets()], elapsed_s=1.0)
+    assert line == "1 call · 1.0 s · sent 50 · heard 50 · rtt 10 ms"
 
 
 def test_progress_of_no_echo_has_no_round_trip() -> None:

@@ -5,9 +5,11 @@ import hashlib
 import msgspec
 import pytest
 
+from common.audio import AudioFormat
+from ops.phone import speech
 from ops.phone.line import CallRecord, Ending
 from ops.phone.report import MAX_FAULTS, CallReport, RoundTrip, report_on
-from tests.ops.phone.records import FRAMES, echoed_call, silent_call
+from tests.ops.phone.records import FRAMES, echoed_call, echoed_packets, silent_call
 
 
 def report_of(record: CallRecord) -> CallReport:
@@ -24,6 +26,37 @@ def test_perfect_echo_behaved() -> None:
     assert report.heard_bytes == 8000
     assert report.sent_sha256 == report.heard_sha256
     assert report.sent_sha256 == hashlib.sha256(b"".join(FRAMES)).hexdigest()
+
+
+def test_packets_are_counted_by_the_time_they_last() -> None:
+    report = report_of(echoed_packets())
+    assert report.behaved
+    assert (report.codec, report.frames_sent, report.frames_heard) == ("OPUS/16000", 50, 50)
+    assert (report.frames_lost, report.gaps) == (0, 0)
+    assert report.round_trip_ms == RoundTrip(p50=10, p95=10, p99=10, max=10)
+    assert report.sent_sha256 == report.heard_sha256
+
+
+def with_keys(keys: str) -> CallRecord:
+    """The agent says something of its own, in which keys sound."""
+    return echoed_call(speech.tune(AudioFormat.pcmu(), chunk_ms=20, seconds=3, keys=keys))
+
+
+def test_keys_that_the_far_end_pressed_are_told() -> None:
+    assert report_of(with_keys("42#")).heard_digits == "42#"
+    assert report_of(with_keys("")).heard_digits == ""
+    assert report_of(silent_call()).heard_digits == ""
+    by_message = echoed_call(provider="sunvone")
+    by_message.keys += ["1", "*"]
+    assert report_of(by_message).heard_digits == "1*"
+
+
+def test_keys_of_the_caller_that_come_back_are_heard() -> None:
+    chunks = speech.tune(AudioFormat.pcmu(), chunk_ms=20, seconds=1, keys="7")
+    record = echoed_call(chunks)
+    record.script = msgspec.structs.replace(record.script, chunks=chunks, sounding_digits="7")
+    report = report_of(record)
+    assert (report.frames_lost, report.heard_digits) == (0, "7")
 
 
 @pytest.mark.parametrize("expects_echo", [True, False])
@@ -82,11 +115,11 @@ def cleared_call(*, expects_echo: bool, provider: str = "twilio") -> CallRecord:
 @pytest.mark.parametrize("expects_echo", [True, False])
 def test_what_is_on_its_way_at_a_clear_is_not_lost(*, expects_echo: bool) -> None:
     record = cleared_call(expects_echo=expects_echo)
-    record.cleared_at = [0.51]
+    record.cleared_at.append(0.51)
     report = report_of(record)
     assert report.faults == []
     assert (report.frames_lost, report.frames_cut_off, report.clears) == (0, 5, 1)
-    record.cleared_at = []
+    record.cleared_at.clear()
     assert report_of(record).faults == ["5 frames lost"]
 
 
@@ -109,7 +142,7 @@ def test_frame_that_was_overtaken_is_lost_though_the_agent_hung_up() -> None:
 def test_agent_that_happens_to_echo_may_lose_what_it_clears() -> None:
     record = echoed_call(FRAMES[:9] + FRAMES[10:])
     record.arrivals = [(end, at + 0.02) for end, at in record.arrivals]
-    record.cleared_at = [0.9]
+    record.cleared_at.append(0.9)
     assert report_of(record).behaved
     assert report_of(record).frames_lost == 1
 
@@ -125,11 +158,11 @@ def test_provider_that_is_not_told_of_a_clear_goes_by_its_key(key: str, lost: in
 def test_marks_are_listed_with_their_ends() -> None:
     record = echoed_call()
     record.playout.mark("first", now=1.0)
-    record.playout.play(FRAMES[0] * 500, now=1.0)
+    record.playout.play(FRAMES[0] * 500, len(FRAMES[0] * 500), now=1.0)
     record.playout.mark("second", now=1.0)
     record.playout.take_ended_marks(now=2.0)
     record.playout.clear(now=2.0)
-    record.playout.play(FRAMES[0] * 500, now=2.0)
+    record.playout.play(FRAMES[0] * 500, len(FRAMES[0] * 500), now=2.0)
     record.playout.mark("third", now=2.0)
     report = report_of(record)
     assert report.marks == ["first", "second", "third"]
@@ -162,8 +195,8 @@ def test_faults_are_capped() -> None:
 
 def test_gaps_are_reported_but_are_no_fault() -> None:
     record = silent_call()
-    record.playout.play(FRAMES[0], now=1.0)
-    record.playout.play(FRAMES[1], now=1.1)
+    record.playout.play(FRAMES[0], len(FRAMES[0]), now=1.0)
+    record.playout.play(FRAMES[1], len(FRAMES[1]), now=1.1)
     report = report_of(record)
     assert report.gaps == 1
     assert report.gap_longest_ms == pytest.approx(80)

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from common.audio import AudioFormat, Encoding
+from common.packets import samples_in
 from ops.phone import speech, wav
+from tests.ops.phone.codecs_for_tests import need_encoder
 from workers.audio.g711 import decode_mulaw
 
 PCMU = AudioFormat.pcmu()
@@ -57,3 +59,36 @@ def test_longer_than_the_file_plays_it_again(short_file: Path) -> None:
 
 def test_shorter_than_the_file_cuts_it(short_file: Path) -> None:
     assert speech.from_wav(short_file, PCMU, chunk_ms=20, seconds=0.02) == [b"a" * 160]
+
+
+OTHERS = [
+    AudioFormat(Encoding.G722, 16_000),
+    AudioFormat(Encoding.OPUS, 8000),
+    AudioFormat(Encoding.OPUS, 16_000),
+    AudioFormat(Encoding.AMR_WB, 16_000),
+]
+
+
+@pytest.mark.parametrize("audio_format", OTHERS, ids=str)
+def test_codec_with_memory_has_a_payload_for_each_chunk(
+    short_file: Path, audio_format: AudioFormat
+) -> None:
+    need_encoder(audio_format)
+    chunks = speech.tune(audio_format, chunk_ms=20, seconds=2)
+    assert len(chunks) == 100
+    assert len(set(chunks)) == 100
+    file = speech.from_wav(short_file, audio_format, chunk_ms=20, seconds=None)
+    assert [samples_in(chunk, audio_format) for chunk in file] == [audio_format.rate_hz // 50] * 3
+
+
+@pytest.mark.parametrize("audio_format", [*FORMATS, *OTHERS], ids=str)
+def test_keys_last_as_long_as_they_have_to(audio_format: AudioFormat) -> None:
+    need_encoder(audio_format)
+    assert len(speech.tune(audio_format, chunk_ms=20, seconds=0.1, keys="12")) == 40
+    assert len(speech.tune(audio_format, chunk_ms=20, seconds=2, keys="12")) == 100
+
+
+def test_speech_is_the_same_but_where_keys_sound() -> None:
+    plain = speech.tune(PCMU, chunk_ms=20, seconds=1)
+    keyed = speech.tune(PCMU, chunk_ms=20, seconds=1, keys="1")
+    assert [number for number in range(50) if plain[number] != keyed[number]] == [*range(25, 30)]

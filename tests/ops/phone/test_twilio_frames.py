@@ -21,7 +21,7 @@ def read(message: WsMessage) -> Received:
 @pytest.mark.parametrize(
     ("fields", "received"),
     [
-        ({"event": "media", "media": {"payload": PAYLOAD}}, AudioToPlay(AUDIO)),
+        ({"event": "media", "media": {"payload": PAYLOAD}}, AudioToPlay(AUDIO, 160)),
         ({"event": "mark", "mark": {"name": "a b"}}, MarkToEcho("a b")),
         ({"event": "clear"}, Clear()),
     ],

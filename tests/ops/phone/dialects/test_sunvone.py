@@ -96,7 +96,7 @@ def test_call_that_was_never_answered_has_a_record_too(clock: Clock) -> None:
 @pytest.mark.parametrize(
     ("message", "received"),
     [
-        (AUDIO, AudioToPlay(AUDIO)),
+        (AUDIO, AudioToPlay(AUDIO, 160)),
         ('{"event":"answer"}', Answer()),
         ('{"event":"dtmf","digit":"*","duration":1000}', KeyToPress("*")),
         ('{"event":"hangup"}', HangUp()),

@@ -92,6 +92,7 @@ def test_rtp_timestamp_wraps_after_one_second() -> None:
     [
         ("PCMU", "PCMU", 8000, 160),
         ("PCMA", "PCMA", 8000, 160),
+        ("G722", "G722", 8000, 160),
         ("L16", "L16", 16_000, 640),
         ("L16/16000", "L16", 16_000, 640),
         ("L16/8000", "L16", 8000, 320),
@@ -107,6 +108,51 @@ def test_codec_is_told_in_the_start(
     assert dialect.format.bytes_for(samples) == chunk_bytes
 
 
+@pytest.mark.parametrize(
+    ("codec", "encoding", "rate_hz"),
+    [
+        ("OPUS", "OPUS", 16_000),
+        ("OPUS/16000", "OPUS", 16_000),
+        ("OPUS/8000", "OPUS", 8000),
+        ("AMR-WB", "AMR-WB", 16_000),
+    ],
+)
+def test_codec_in_packets_is_told_in_the_start(codec: str, encoding: str, rate_hz: int) -> None:
+    messages = said(DIALECT.variants[codec].open_call().open())
+    media_format = messages[1]["start"]["media_format"]
+    assert media_format == {"encoding": encoding, "sample_rate": rate_hz, "channels": 1}
+
+
+@pytest.mark.parametrize(
+    ("codec", "clock_hz"),
+    [("PCMU", 8000), ("G722", 8000), ("OPUS", 48_000), ("AMR-WB", 16_000), ("L16", 16_000)],
+)
+def test_rtp_timestamp_counts_by_the_clock_of_the_codec(codec: str, clock_hz: int) -> None:
+    call = DIALECT.variants[codec].open_call()
+    first, second = (int(said(call.media(AUDIO))[0]["media"]["timestamp"]) for _ in range(2))
+    assert (first, second - first) == (2**32 - clock_hz, clock_hz // 50)
+
+
+def test_packet_that_nobody_can_decode_is_a_fault() -> None:
+    opus = telnyx(AudioFormat(Encoding.OPUS, 16_000))
+    fault = opus.receive(json.dumps(of(2)))
+    assert isinstance(fault, Fault)
+    assert "2 bytes are no packet of OPUS/16000" in fault.text
+
+
+def test_packet_lasts_as_long_as_it_says() -> None:
+    opus = telnyx(AudioFormat(Encoding.OPUS, 16_000))
+
+    def received(packet: bytes) -> Received:
+        payload = base64.b64encode(packet).decode()
+        return opus.receive(json.dumps({"event": "media", "media": {"payload": payload}}))
+
+    assert received(b"\x08") == AudioToPlay(b"\x08", 320)
+    too_short = received(b"\x00")
+    assert isinstance(too_short, Fault)
+    assert too_short.text.startswith("a message of 10 ms of audio")
+
+
 def test_linear_samples_are_in_network_byte_order() -> None:
     assert DIALECT.variants["L16"].format == AudioFormat(Encoding.L16BE, 16_000)
 
@@ -119,8 +165,8 @@ def of(size_bytes: int) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("message", "received"),
     [
-        ({"event": "media", "media": {"payload": PAYLOAD}}, AudioToPlay(AUDIO)),
-        (of(240_000), AudioToPlay(b"\xff" * 240_000)),
+        ({"event": "media", "media": {"payload": PAYLOAD}}, AudioToPlay(AUDIO, 160)),
+        (of(240_000), AudioToPlay(b"\xff" * 240_000, 240_000)),
         ({"event": "mark", "mark": {"name": "a b"}}, MarkToEcho("a b")),
         ({"event": "clear"}, Clear()),
     ],

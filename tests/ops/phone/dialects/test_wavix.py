@@ -59,7 +59,7 @@ def test_a_frame_is_20_ms_at_24_khz() -> None:
 @pytest.mark.parametrize(
     ("fields", "received"),
     [
-        ({"event": "media", "media": {"payload": PAYLOAD}}, AudioToPlay(AUDIO)),
+        ({"event": "media", "media": {"payload": PAYLOAD}}, AudioToPlay(AUDIO, len(AUDIO) // 2)),
         ({"event": "mark", "mark": {"name": "m"}}, MarkToEcho("m")),
         ({"event": "clear"}, Clear()),
     ],
