@@ -1,14 +1,15 @@
 """What an agent sees of its call: a few verbs, a few facts.
 
-Verbs return at once; what they ask for reaches the edge with the call's next commit, in order. An
-await on them exists so that a later version may hold an agent back that queues without end.
+What a verb asks for reaches the edge with the call's next commit, in order. Verbs return at once,
+but for `play` of a file or a long sound, which waits for a thread to have encoded it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import Executor
+from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 import numpy as np
@@ -26,18 +27,28 @@ from common.commands import (
 )
 from common.errors import AgentError
 from common.events import DIGITS, CallStarted, Metadata
-from workers.audio import codecs
+from workers.audio.dtmf_tones import dtmf_tones
+from workers.late_decoder import LateDecoder
+from workers.prompts import Prompts
 from workers.sound import HeardAudio, Sound
+from workers.speaking import Speaking, as_pcm
 
 __all__ = ["Call", "CallRuntime", "Playable"]
 
 P = ParamSpec("P")
 ResultT = TypeVar("ResultT")
+AudioT = TypeVar("AudioT")
 
-#: Bytes are taken to be in the call's play format, arrays to be at its rate.
-Playable = Sound | HeardAudio | bytes | NDArray[np.int16] | NDArray[np.float32]
+#: Bytes are taken to be in the call's play format, a text or a path to name a file.
+Playable = Sound | HeardAudio | bytes | NDArray[np.int16] | NDArray[np.float32] | str | Path
 
-_MAX_COMMAND_MS = 1000
+#: A sound that lasts longer is encoded in a thread: a second of Opus takes some ms.
+_SHORT_MS = 200
+
+#: How long a key is pressed unless told otherwise.
+_KEY_MS = 100
+
+_PROMPTS = Prompts(max_bytes=64 * 1024 * 1024)
 
 
 class CallRuntime(Protocol):
@@ -55,11 +66,24 @@ class CallRuntime(Protocol):
 
 
 class Call:
+    """`rate_hz`: of arrays that are played without saying theirs; None: the play format's.
+    `heard`: the decoder of what the caller says."""
+
     def __init__(
-        self, call_id: str, started: CallStarted, runtime: CallRuntime, state: Any
+        self,
+        call_id: str,
+        started: CallStarted,
+        runtime: CallRuntime,
+        state: Any,
+        *,
+        rate_hz: int | None = None,
+        heard: LateDecoder | None = None,
     ) -> None:
         self._runtime = runtime
         self._started = started
+        self._rate_hz = rate_hz or self.play_format.rate_hz
+        self._speaking = Speaking(self.play_format, heard)
+        self._clears = 0
         self.id = call_id
         #: The agent's `State`, kept when the worker dies; None when the agent declares none.
         self.state: Any = state
@@ -97,35 +121,57 @@ class Call:
         """Take the call, where the provider leaves that to us."""
         self._runtime.emit(Answer())
 
-    async def play(self, audio: Playable) -> None:
-        """Queue audio behind what is queued already. Raises AgentError when the provider cannot
-        be given it."""
-        payload = self._encoded(audio)
-        step = len(payload)
-        if self.play_format.is_sliceable:
-            step = self.play_format.bytes_for(self.play_format.samples_for_ms(_MAX_COMMAND_MS))
-        for start in range(0, len(payload), step or 1):
-            self._runtime.emit(PlayAudio(payload[start : start + step]))
+    async def play(self, audio: Playable, *, rate_hz: int | None = None) -> None:
+        """Queue audio behind what is queued already.
+
+        A `Sound`, or a file (WAV, MP3, FLAC or OGG, by its path), is played to its end. Arrays,
+        int16 or float32 in [-1, 1], are a stream at `rate_hz` (None: that of the agent's `listen`,
+        else of the play format): the end of one waits for the next, or for any other verb. They
+        are encoded at once; make a `Sound` of what is long. Bytes are taken to be encoded in the
+        play format: one packet, where it has packets. Raises AgentError when the provider cannot
+        be given it.
+        """
+        match audio:
+            case Sound():
+                await self._play_sound(audio)
+            case str() | Path():
+                await self._play_later(self._file, audio)
+            case bytes():
+                self._emit(self._speaking.encoded(audio))
+            case HeardAudio() if audio.format == self.play_format and not audio.is_concealed:
+                self._emit(self._speaking.encoded(audio.payload))
+            case HeardAudio():
+                self._emit(self._speaking.stream(audio.pcm, audio.rate_hz))
+            case _:
+                self._emit(self._speaking.stream(as_pcm(audio), rate_hz or self._rate_hz))
 
     async def mark(self, name: str) -> None:
         """Have `on_mark` called when what is queued now was heard, or will not be any more."""
         if not name or len(name) > 128:
             raise AgentError("a mark's name has 1 to 128 characters")
-        self._runtime.emit(SetMark(name))
+        self._emit([*self._speaking.flush(), SetMark(name)])
 
     async def clear(self) -> None:
         """Silence: drop everything queued, here and at the provider."""
+        self._clears += 1
+        self._speaking.drop()
         self._runtime.emit(ClearPlayback())
 
     async def send_dtmf(self, digits: str, *, duration_ms: int = 0) -> None:
-        """Press keys towards the caller's side; 0 ms: the provider's usual length."""
+        """Press keys towards the caller's side, behind what is queued: by the provider's own
+        message, or as tones where it has none. 0 ms: the usual length."""
         if not digits or not DIGITS.issuperset(digits):
             raise AgentError("digits are 0-9 * # A-D")
-        self._runtime.emit(SendDtmf(digits, duration_ms))
+        if self._started.sends_dtmf:
+            self._emit([*self._speaking.flush(), SendDtmf(digits, duration_ms)])
+            return
+        rate_hz = self.play_format.rate_hz
+        tones = dtmf_tones(digits, rate_hz, on_ms=duration_ms or _KEY_MS)
+        await self._play_sound(Sound(tones, rate_hz))
 
     async def hang_up(self, detail: str = "") -> None:
         """End the call once everything queued was heard."""
-        self._runtime.emit(HangUp(detail=detail))
+        self._emit([*self._speaking.flush(), HangUp(detail=detail)])
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run beside the handlers, until done or the call is over. Not durable: when the worker
@@ -139,30 +185,51 @@ class Call:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._runtime.executor, lambda: function(*args, **kwargs))
 
-    def _encoded(self, audio: Playable) -> bytes:
-        target = self.play_format
-        match audio:
-            case bytes():
-                return audio
-            case HeardAudio() if audio.format == target:
-                return audio.payload
-            case HeardAudio():
-                return self._encode(audio.pcm, audio.format.rate_hz)
-            case Sound():
-                return self._encode(audio.pcm, audio.rate_hz)
-            case _:
-                return self._encode(_int16(audio), target.rate_hz)
+    def watched(self, watch: Callable[[Command], None], state: Any, rate_hz: int | None) -> Call:
+        """The same call for another agent, one that this agent wraps: with a state of its own;
+        `watch` is told each command before it leaves."""
+        runtime = _Watched(self._runtime, watch)
+        return Call(self.id, self._started, runtime, state, rate_hz=rate_hz)
 
-    def _encode(self, pcm: codecs.Pcm, rate_hz: int) -> bytes:
-        if rate_hz != self.play_format.rate_hz:
-            raise AgentError(f"cannot play {rate_hz} Hz audio on a call at {self.play_format}")
-        return codecs.encode(pcm, self.play_format)
+    def _emit(self, commands: Iterable[Command]) -> None:
+        for command in commands:
+            self._runtime.emit(command)
+
+    async def _play_sound(self, sound: Sound) -> None:
+        if sound.duration_ms > _SHORT_MS:
+            await self._play_later(self._speaking.whole, sound)
+        else:
+            self._emit([*self._speaking.flush(), *self._speaking.whole(sound)])
+
+    async def _play_later(self, encode: Callable[[AudioT], list[PlayAudio]], audio: AudioT) -> None:
+        self._emit(self._speaking.flush())
+        clears = self._clears
+        commands = await self.offload(encode, audio)
+        if clears == self._clears:  # else spawned work has silenced it meanwhile
+            self._emit(commands)
+
+    def _file(self, path: str | Path) -> list[PlayAudio]:
+        return self._speaking.whole(_PROMPTS.sound(path))
 
 
-def _int16(samples: NDArray[Any]) -> codecs.Pcm:
-    if samples.dtype == np.int16:
-        return samples
-    if samples.dtype == np.float32:
-        scaled: codecs.Pcm = (np.clip(samples, -1.0, 1.0) * 32_767).astype(np.int16)
-        return scaled
-    raise AgentError(f"cannot play {samples.dtype} samples; int16 or float32 are needed")
+class _Watched:
+    """A runtime that somebody looks at."""
+
+    def __init__(self, runtime: CallRuntime, watch: Callable[[Command], None]) -> None:
+        self._runtime = runtime
+        self._watch = watch
+
+    def emit(self, command: Command) -> None:
+        self._watch(command)
+        self._runtime.emit(command)
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        return self._runtime.spawn(coroutine)
+
+    @property
+    def executor(self) -> Executor:
+        return self._runtime.executor
+
+    @property
+    def lag_ms(self) -> int:
+        return self._runtime.lag_ms

@@ -4,14 +4,41 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram
 
-__all__ = ["AGENT_FAILURES", "CALLS", "CALLS_TAKEN", "COMMITS", "EVENTS_UNREADABLE", "LAG"]
+__all__ = [
+    "AGENT_FAILURES",
+    "CALLS",
+    "CALLS_POISONED",
+    "CALLS_TAKEN",
+    "COMMITS",
+    "CONCEALED",
+    "EVENTS_UNREADABLE",
+    "HANDOVERS",
+    "LAG",
+    "PAYLOADS_REFUSED",
+    "RESTORES",
+    "TAKEOVERS",
+]
 
 CALLS = Gauge("trunkline_worker_calls", "Calls that this worker runs now")
 CALLS_TAKEN = Counter("trunkline_worker_calls_taken", "Calls taken from dispatch")
+TAKEOVERS = Counter("trunkline_worker_takeovers", "Calls taken over from workers that died")
+HANDOVERS = Counter("trunkline_worker_handovers", "Calls handed over to other workers")
+RESTORES = Counter(
+    "trunkline_worker_restores", "Calls given back to Redis after it had lost some of them"
+)
+CALLS_POISONED = Counter(
+    "trunkline_worker_calls_poisoned", "Calls ended because their workers died of them"
+)
 COMMITS = Counter("trunkline_worker_commits", "Commits by their answer", ["answer"])
 AGENT_FAILURES = Counter("trunkline_worker_agent_failures", "Calls ended by an agent's exception")
 EVENTS_UNREADABLE = Counter(
     "trunkline_worker_events_unreadable", "Entries of event streams that could not be decoded"
+)
+PAYLOADS_REFUSED = Counter(
+    "trunkline_worker_payloads_refused", "Payloads that were no audio of their format"
+)
+CONCEALED = Counter(
+    "trunkline_worker_concealed_seconds", "Audio made up for what was lost on its way to us"
 )
 LAG = Histogram(
     "trunkline_worker_lag_seconds",

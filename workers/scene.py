@@ -1,4 +1,9 @@
-"""The agent and its call, put together: which handler an event goes to."""
+"""The agent and its call, put together: which handler an event goes to.
+
+Rule 1: all that one frame leads to is handled within the one step of the call that it began.
+Rule 2: the state of a call is the agent's own, in msgpack. What its hearing must remember as well
+        goes before it, behind a byte with which no msgpack begins.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +11,7 @@ from typing import Any
 
 import msgspec
 
-from common.audio import AudioFormat
-from common.errors import AgentError, WireError
+from common.errors import WireError
 from common.events import (
     AudioReceived,
     CallEnded,
@@ -20,9 +24,14 @@ from common.events import (
 from common.wire import decode_event
 from workers.agent import Agent
 from workers.call import Call, CallRuntime
+from workers.detectors import Memory
+from workers.hearing import Heard, Hearing
 from workers.sound import HeardAudio
 
 __all__ = ["Scene", "read_start"]
+
+#: The one byte that msgpack never uses.
+_REMEMBERS = b"\xc1"
 
 
 class Scene:
@@ -37,23 +46,42 @@ class Scene:
         runtime: CallRuntime,
         stored: bytes,
     ) -> None:
+        self._memory, own = _split(stored)
+        self._remembers = self._memory != Memory()
+        self._hearing = Hearing(agent, started, self._memory)
         self.agent = agent()
-        self.call = Call(call_id, started, runtime, _state(agent, stored))
+        self.call = Call(
+            call_id,
+            started,
+            runtime,
+            _state(agent, own),
+            rate_hz=None if agent.listen is None else agent.listen.rate_hz,
+            heard=self._hearing.decoder,
+        )
 
     def state(self) -> bytes | None:
-        """What the next owner needs; None for an agent that remembers nothing."""
-        if self.agent.State is None:
-            return None
-        return msgspec.msgpack.encode(self.call.state)
+        """What the next owner needs; None when there is nothing to remember."""
+        own = b"" if self.agent.State is None else msgspec.msgpack.encode(self.call.state)
+        # From the first time on, so that nothing is remembered that is over.
+        self._remembers = self._remembers or self._memory != Memory()
+        if not self._remembers:
+            return own or None
+        return _REMEMBERS + msgspec.msgpack.encode((self._memory, own))
+
+    async def resume(self) -> None:
+        """Another owner ran the call before."""
+        self._hearing.check()
+        await self.agent.on_resumed(self.call)
 
     async def handle(self, event: Event) -> None:
         agent, call = self.agent, self.call
         match event:
             case CallStarted():
-                _check_listen(agent, event.format)
+                self._hearing.check()
                 await agent.on_start(call)
             case AudioReceived(track=track) if track in agent.tracks:
-                await agent.on_audio(call, HeardAudio(event, call.format))
+                for heard in self._hearing.hear(event):
+                    await self._hear(heard)
             case DtmfReceived():
                 await agent.on_dtmf(call, event)
             case MarkReached():
@@ -62,6 +90,13 @@ class Scene:
                 await agent.on_error(call, event)
             case CallEnded():
                 await agent.on_stop(call, event)
+
+    async def _hear(self, heard: Heard) -> None:
+        match heard:
+            case HeardAudio():
+                await self.agent.on_audio(self.call, heard)
+            case DtmfReceived():
+                await self.agent.on_dtmf(self.call, heard)
 
 
 def read_start(data: bytes) -> CallStarted:
@@ -78,8 +113,8 @@ def _state(agent: type[Agent], stored: bytes) -> Any:
     return msgspec.msgpack.decode(stored, type=agent.State) if stored else agent.State()
 
 
-def _check_listen(agent: Agent, heard: AudioFormat) -> None:
-    """Audio that cannot be had in the agent's format is said at once, never silence."""
-    if agent.listen is not None and agent.listen.rate_hz != heard.rate_hz:
-        name = type(agent).__name__
-        raise AgentError(f"{name} listens at {agent.listen.rate_hz} Hz, the call is {heard}")
+def _split(stored: bytes) -> tuple[Memory, bytes]:
+    """What the hearing remembers, and the agent."""
+    if not stored.startswith(_REMEMBERS):
+        return Memory(), stored
+    return msgspec.msgpack.decode(stored[1:], type=tuple[Memory, bytes])

@@ -5,42 +5,78 @@ from __future__ import annotations
 import wave
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from common.audio import AudioFormat
-from common.errors import AgentError
+from common.errors import AgentError, CodecError
 from common.events import AudioReceived
-from workers.audio import codecs
-from workers.audio.codecs import Pcm
+from workers import metrics
+from workers.audio.codec import Decoder, Pcm
 
-__all__ = ["HeardAudio", "Sound", "wav"]
+__all__ = ["Decoded", "HeardAudio", "Sound", "wav"]
 
 _INT16_FULL_SCALE = 32_768
 
 
+class Decoded(NamedTuple):
+    """A decoder that has done its work."""
+
+    rate_hz: int
+    pcm: Pcm
+
+    def decode(self, payload: bytes) -> Pcm:
+        return self.pcm
+
+
 class HeardAudio:
-    """One frame from the caller. Nothing is decoded until it is looked at.
+    """A stretch of what the caller said, usually one frame of 20 ms.
 
     `payload` holds the provider's bytes in `format`; `offset_ms` is the time since the stream's
     first sample; `sequence` counts frames from 1; `lost_frames` were missing right before;
-    `track` is `inbound` for what the caller says.
+    `track` is `inbound` for what the caller says. `is_concealed`: nothing usable came, the samples
+    are made up of those before and fade to silence; no `payload` then, where it was lost.
     """
 
-    def __init__(self, event: AudioReceived, audio_format: AudioFormat) -> None:
+    def __init__(
+        self,
+        event: AudioReceived,
+        audio_format: AudioFormat,
+        decoder: Decoder,
+        *,
+        is_concealed: bool = False,
+    ) -> None:
         self.payload = event.payload
         self.format = audio_format
         self.offset_ms = event.offset_ms
         self.sequence = event.sequence
         self.lost_frames = event.lost_frames
         self.track = event.track
+        self.is_concealed = is_concealed
+        self._decoder = decoder
+
+    @property
+    def rate_hz(self) -> int:
+        """Of `pcm` and `samples`: that of the agent's `listen`; without one, the codec's own."""
+        return self._decoder.rate_hz
+
+    @property
+    def duration_ms(self) -> float:
+        return len(self.pcm) * 1000 / self.rate_hz
 
     @cached_property
     def pcm(self) -> Pcm:
-        """Read-only int16 samples of one channel, shape (samples,), at `format.rate_hz`."""
-        pcm = codecs.decode(self.payload, self.format)
+        """Read-only int16 samples of one channel, shape (samples,), at `rate_hz`. An agent with
+        `listen` gets them decoded; without, they are decoded when first looked at, and there are
+        none when that fails."""
+        try:
+            pcm = self._decoder.decode(self.payload)
+        except CodecError:
+            metrics.PAYLOADS_REFUSED.inc()
+            pcm = np.zeros(0, np.int16)
         pcm.flags.writeable = False
         return pcm
 

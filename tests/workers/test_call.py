@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import wave
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,20 +21,48 @@ from common.commands import (
     SetMark,
 )
 from common.errors import AgentError
-from common.events import AudioReceived
-from tests.workers.calls import call_on
+from common.events import AudioReceived, CallStarted
+from tests.workers.calls import FakeRuntime, call_on
 from workers.audio import codecs
-from workers.call import Playable
-from workers.sound import HeardAudio, Sound
+from workers.audio.codec import Pcm
+from workers.audio.dtmf_detector import DtmfDetector
+from workers.audio.dtmf_tones import dtmf_tones
+from workers.call import Call, Playable
+from workers.late_decoder import LateDecoder
+from workers.sound import Decoded, HeardAudio, Sound
 
 PCMU = AudioFormat.pcmu()
 PCMA = AudioFormat(Encoding.PCMA, 8000)
 L16 = AudioFormat.pcm(8000)
+OPUS = AudioFormat(Encoding.OPUS, 48_000)
 RAMP = np.arange(-8000, 8000, 100, dtype=np.int16)  # 160 samples: 20 ms
 
 
+def tone(hz: float, rate_hz: int) -> Pcm:
+    """A second of it."""
+    samples = 8000 * np.sin(2 * np.pi * hz * np.arange(rate_hz) / rate_hz)
+    pcm: Pcm = np.rint(samples).astype(np.int16)
+    return pcm
+
+
+def likeness(heard: Pcm, expected: Pcm) -> float:
+    """Correlation, beginning and end of the filters left out."""
+    middle = slice(400, min(len(heard), len(expected)) - 400)
+    return float(np.corrcoef(heard[middle], expected[middle])[0, 1])
+
+
+def of(runtime: FakeRuntime) -> Pcm:
+    """What is played, decoded from mu-law."""
+    played = [each.payload for each in runtime.commands if isinstance(each, PlayAudio)]
+    return codecs.decode(b"".join(played), PCMU)
+
+
+def lasting(command: Command) -> int:
+    return command.samples if isinstance(command, PlayAudio) else 0
+
+
 def heard(payload: bytes, audio_format: AudioFormat = PCMU) -> HeardAudio:
-    return HeardAudio(AudioReceived(payload, 0, 1), audio_format)
+    return HeardAudio(AudioReceived(payload, 0, 1), audio_format, LateDecoder(audio_format))
 
 
 async def played(
@@ -65,7 +96,6 @@ def test_the_play_format_is_the_provider_s_own_where_it_has_one() -> None:
         ("mark", ("m",), SetMark("m")),
         ("mark", ("m" * 128,), SetMark("m" * 128)),
         ("clear", (), ClearPlayback()),
-        ("send_dtmf", ("12*#AD",), SendDtmf("12*#AD")),
         ("hang_up", (), HangUp()),
         ("hang_up", ("bye",), HangUp(detail="bye")),
     ],
@@ -76,10 +106,31 @@ async def test_a_verb_is_a_command(verb: str, arguments: tuple[Any, ...], comman
     assert runtime.commands == [command]
 
 
-async def test_keys_can_be_pressed_long() -> None:
-    call, runtime = call_on()
+def call_of(started: CallStarted) -> tuple[Call, FakeRuntime]:
+    runtime = FakeRuntime()
+    return Call("c1", started, runtime, None), runtime
+
+
+async def test_keys_are_pressed_by_message_where_there_is_one() -> None:
+    call, runtime = call_of(CallStarted("sunvone", PCMU, sends_dtmf=True))
+    await call.send_dtmf("12*#AD")
     await call.send_dtmf("1", duration_ms=300)
-    assert runtime.commands == [SendDtmf("1", 300)]
+    assert runtime.commands == [SendDtmf("12*#AD"), SendDtmf("1", 300)]
+
+
+@pytest.mark.parametrize(("duration_ms", "on_ms"), [(0, 100), (60, 60)])
+async def test_elsewhere_keys_are_tones_in_their_place(duration_ms: int, on_ms: int) -> None:
+    call, runtime = call_on()
+    await call.play(RAMP)
+    await call.send_dtmf("12#", duration_ms=duration_ms)
+    await call.mark("pressed")
+    first, *pressed, mark = runtime.commands
+    assert first == PlayAudio(codecs.encode(RAMP, PCMU))
+    assert mark == SetMark("pressed")
+    payload = b"".join(each.payload for each in pressed if isinstance(each, PlayAudio))
+    tones = dtmf_tones("12#", 8000, on_ms=on_ms)
+    assert payload == codecs.encode(tones, PCMU)
+    assert DtmfDetector(8000).process(codecs.decode(payload, PCMU)) == ["1", "2", "#"]
 
 
 @pytest.mark.parametrize("name", ["", "m" * 129])
@@ -121,7 +172,7 @@ async def test_a_sound_is_encoded(audio_format: AudioFormat) -> None:
     assert await played(Sound(RAMP, 8000), audio_format) == expected
 
 
-async def test_int16_arrays_are_at_the_call_s_rate() -> None:
+async def test_int16_arrays_are_at_the_play_format_s_rate() -> None:
     assert await played(RAMP) == [codecs.encode(RAMP, PCMU)]
 
 
@@ -139,18 +190,119 @@ async def test_other_arrays_are_refused(dtype: type[np.generic]) -> None:
     await refused(lambda call: call.play(samples), "int16 or float32 are needed")
 
 
-async def test_a_sound_at_another_rate_is_refused() -> None:
-    sound = Sound(RAMP, 16_000)
-    await refused(
-        lambda call: call.play(sound), "cannot play 16000 Hz audio on a call at PCMU/8000"
-    )
+async def test_arrays_may_say_their_rate() -> None:
+    call, runtime = call_on()
+    for start in range(0, 16_000, 320):
+        await call.play(tone(440, 16_000)[start : start + 320], rate_hz=16_000)
+    await call.mark("end")
+    assert likeness(of(runtime), tone(440, 8000)) > 0.999
 
 
-async def test_an_encoding_without_a_codec_is_refused() -> None:
-    call, runtime = call_on(AudioFormat(Encoding.OPUS, 8000))
-    with pytest.raises(AgentError, match="there is no codec for OPUS/8000"):
-        await call.play(Sound(RAMP, 8000))
+async def test_the_rate_an_agent_listens_at_is_that_of_its_arrays() -> None:
+    runtime = FakeRuntime()
+    call = Call("c1", CallStarted("twilio", PCMU), runtime, None, rate_hz=16_000)
+    await call.play(tone(440, 16_000))
+    await call.mark("end")
+    assert likeness(of(runtime), tone(440, 8000)) > 0.999
+
+
+@pytest.mark.parametrize("rate_hz", [8000, 11_025, 16_000, 44_100, 48_000])
+async def test_a_sound_of_any_rate_is_played_to_its_end(rate_hz: int) -> None:
+    call, runtime = call_on()
+    await call.play(Sound(tone(440, rate_hz), rate_hz))
+    assert len(of(runtime)) == 8000
+    assert likeness(of(runtime), tone(440, 8000)) > 0.999
+
+
+@pytest.mark.parametrize("rate_hz", [100, 1_000_000])
+async def test_a_rate_that_is_none_is_refused(rate_hz: int) -> None:
+    await refused(lambda call: call.play(RAMP, rate_hz=rate_hz), f"{rate_hz} Hz is not within")
+    await refused(lambda call: call.play(Sound(RAMP, rate_hz)), f"{rate_hz} Hz is not within")
+
+
+@pytest.mark.parametrize("audio", [Sound(RAMP, 8000), RAMP])
+async def test_an_encoding_without_an_encoder_is_refused(audio: Playable) -> None:
+    call, runtime = call_on(AudioFormat(Encoding.MP3, 44_100))
+    with pytest.raises(AgentError, match="there is no encoder for MP3/44100"):
+        await call.play(audio)
     assert runtime.commands == []
+
+
+@pytest.mark.parametrize("as_path", [str, Path])
+async def test_a_file_is_played(as_path: Callable[[Path], str | Path], tmp_path: Path) -> None:
+    path = tmp_path / "prompt.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+        file.writeframes(tone(440, 16_000).tobytes())
+    call, runtime = call_on()
+    await call.play(as_path(path))
+    assert len(of(runtime)) == 8000
+    assert likeness(of(runtime), tone(440, 8000)) > 0.999
+
+
+async def test_a_file_that_cannot_be_played_is_named(tmp_path: Path) -> None:
+    await refused(lambda call: call.play(tmp_path / "nowhere.mp3"), r"nowhere\.mp3: No such file")
+
+
+async def test_a_clear_stops_what_is_being_encoded_for_spawned_work() -> None:
+    call, runtime = call_on()
+    playing = call.spawn(call.play(Sound(np.tile(RAMP, 500), 8000)))
+    await asyncio.sleep(0)  # it waits for its thread
+    await call.clear()
+    await playing
+    assert runtime.commands == [ClearPlayback()]
+
+
+async def test_an_array_of_more_than_one_channel_is_refused() -> None:
+    stereo: Any = np.zeros((160, 2), np.int16)
+    await refused(lambda call: call.play(stereo), "an array of 2 dimensions; one is needed")
+
+
+async def test_what_is_no_number_is_silence() -> None:
+    samples = np.array([np.nan, 0.5, np.inf], dtype=np.float32)
+    (payload,) = await played(samples, L16)
+    assert codecs.decode(payload, L16).tolist() == [0, 16_383, 32_767]
+
+
+async def test_a_packet_that_is_not_full_waits_until_something_else_is_asked_for() -> None:
+    call, runtime = call_on(OPUS)
+    await call.play(tone(440, 48_000)[:1440])  # 30 ms
+    assert [lasting(each) for each in runtime.commands] == [960]
+    await call.mark("end")
+    assert [lasting(each) for each in runtime.commands] == [960, 960, 0]
+    await call.mark("nothing waits any more")
+    assert [lasting(each) for each in runtime.commands] == [960, 960, 0, 0]
+
+
+async def test_a_clear_drops_what_waits() -> None:
+    call, runtime = call_on(OPUS)
+    await call.play(tone(440, 48_000)[:480])
+    await call.clear()
+    await call.hang_up()
+    assert runtime.commands == [ClearPlayback(), HangUp()]
+
+
+async def test_made_up_audio_is_encoded_even_where_the_format_is_the_same() -> None:
+    concealed = HeardAudio(AudioReceived(b"", 0, 1), PCMU, Decoded(8000, RAMP), is_concealed=True)
+    assert await played(concealed) == [codecs.encode(RAMP, PCMU)]
+
+
+async def test_another_agent_may_be_watched_on_the_same_call() -> None:
+    call, runtime = call_on()
+    seen: list[Command] = []
+    inner = call.watched(seen.append, {"its": "own"}, None)
+    await inner.play(RAMP)
+    await inner.hang_up()
+    await call.mark("of the outer one")
+    assert seen == runtime.commands[:2] == [PlayAudio(codecs.encode(RAMP, PCMU)), HangUp()]
+    assert (inner.id, inner.state, inner.lag_ms) == (call.id, {"its": "own"}, call.lag_ms)
+    assert call.state is None
+    await inner.spawn(inner.clear())
+    assert seen[2:] == runtime.commands[3:] == [ClearPlayback()]
+    with runtime.executor:
+        assert await inner.offload(abs, -1) == 1
 
 
 @pytest.mark.parametrize(
@@ -168,9 +320,10 @@ async def test_long_audio_leaves_in_commands_of_a_second_at_most(
 
 
 async def test_audio_that_cannot_be_cut_leaves_whole() -> None:
-    opus = AudioFormat(Encoding.OPUS, 48_000)
-    payload = bytes(200_000)
-    assert await played(payload, opus) == [payload]
+    payload = b"\xfc" + bytes(200_000)  # one packet of 20 ms
+    call, runtime = call_on(OPUS)
+    await call.play(payload)
+    assert runtime.commands == [PlayAudio(payload, 960)]
 
 
 @pytest.mark.parametrize("audio", [b"", np.zeros(0, np.int16), Sound(np.zeros(0, np.int16), 8000)])

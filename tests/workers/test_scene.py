@@ -3,11 +3,12 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from common.audio import AudioFormat
+from common.audio import AudioFormat, Encoding
 from common.errors import AgentError, WireError
 from common.events import (
     AudioReceived,
     CallEnded,
+    CallStarted,
     DtmfReceived,
     Event,
     MarkReached,
@@ -16,9 +17,13 @@ from common.events import (
 from common.wire import encode_event
 from tests.workers.calls import ENDED, STARTED, FakeRuntime, audio
 from workers.agent import Agent
+from workers.audio import codecs
+from workers.audio.dtmf_tones import dtmf_tones
 from workers.call import Call
 from workers.scene import Scene, read_start
 from workers.sound import HeardAudio
+
+KEYLESS = CallStarted("mesmer", AudioFormat.pcmu(), reports_dtmf=False)
 
 
 class Diary(Agent):
@@ -44,8 +49,10 @@ class Diary(Agent):
         call.state.seen.append("stop")
 
 
-def scene(agent: type[Agent] = Diary, stored: bytes = b"") -> Scene:
-    return Scene(agent, "c1", STARTED, FakeRuntime(), stored)
+def scene(
+    agent: type[Agent] = Diary, stored: bytes = b"", *, started: CallStarted = STARTED
+) -> Scene:
+    return Scene(agent, "c1", started, FakeRuntime(), stored)
 
 
 async def test_every_event_has_its_handler() -> None:
@@ -80,12 +87,68 @@ async def test_an_agent_that_remembers_nothing_has_no_state() -> None:
     assert scene(Agent).call.state is None
 
 
-async def test_a_rate_that_cannot_be_had_is_said_at_the_start() -> None:
+@pytest.mark.parametrize(
+    "wanted", [AudioFormat.pcmu(), AudioFormat.pcm(1000), AudioFormat(Encoding.L16, 8000, 2)]
+)
+async def test_what_cannot_be_had_is_said_at_the_start(wanted: AudioFormat) -> None:
     class Listener(Agent):
-        listen = AudioFormat.pcm(16_000)
+        listen = wanted
 
-    with pytest.raises(AgentError, match="listens at 16000 Hz"):
+    with pytest.raises(AgentError, match=r"Listener listens to .*: what can be had is AudioFormat"):
         await scene(Listener).handle(STARTED)
+
+
+async def test_all_that_one_frame_leads_to_is_handled_at_once_and_in_order() -> None:
+    class Listener(Diary):
+        listen = AudioFormat.pcm(16_000)
+        detect_dtmf = True
+
+    diary = scene(Listener, started=KEYLESS)
+    press = codecs.encode(dtmf_tones("7", 8000), AudioFormat.pcmu())
+    await diary.handle(AudioReceived(press, 0, 1))
+    await diary.handle(AudioReceived(press, 600, 4, lost_frames=2))
+    assert diary.call.state.seen == ["dtmf 7", "audio 1", "audio 2", "dtmf 7", "audio 4"]
+
+
+async def test_the_next_owner_does_not_tell_again_which_key_is_down() -> None:
+    class Listener(Diary):
+        detect_dtmf = True
+
+    press = codecs.encode(dtmf_tones("7", 8000, on_ms=400, off_ms=100), AudioFormat.pcmu())
+    before = scene(Listener, started=KEYLESS)
+    await before.handle(AudioReceived(press[:1600], 0, 1))
+    stored = before.state()
+    assert stored is not None
+    after = scene(Listener, stored=stored, started=KEYLESS)
+    assert after.call.state.seen == ["dtmf 7", "audio 1"]
+    await after.handle(AudioReceived(press[1600:], 200, 2))
+    assert after.call.state.seen == ["dtmf 7", "audio 1", "audio 2"]
+    # What is over is not remembered either.
+    last = scene(Listener, stored=after.state() or b"", started=KEYLESS)
+    await last.handle(AudioReceived(press, 400, 3))
+    assert last.call.state.seen[-2:] == ["dtmf 7", "audio 3"]
+
+
+async def test_hearing_is_remembered_for_agents_without_a_state_too() -> None:
+    class Listener(Agent):
+        detect_dtmf = True
+
+    press = codecs.encode(dtmf_tones("7", 8000), AudioFormat.pcmu())
+    before = scene(Listener, started=KEYLESS)
+    await before.handle(AudioReceived(press[:800], 0, 1))
+    assert before.state() is not None
+    after = scene(Listener, stored=before.state() or b"", started=KEYLESS)
+    assert after.call.state is None
+
+
+async def test_the_next_owner_says_that_it_goes_on() -> None:
+    class Steady(Diary):
+        async def on_resumed(self, call: Call) -> None:
+            call.state.seen.append("resumed")
+
+    diary = scene(Steady)
+    await diary.resume()
+    assert diary.call.state.seen == ["resumed"]
 
 
 def test_a_call_begins_with_a_start() -> None:

@@ -8,14 +8,17 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
 
 from common.audio import AudioFormat, Encoding
 from common.errors import AgentError
 from common.events import AudioReceived
 from workers.audio import codecs
+from workers.late_decoder import LateDecoder
 from workers.sound import HeardAudio, Sound, wav
 
 PCMU = AudioFormat.pcmu()
+REFUSED = "trunkline_worker_payloads_refused_total"
 RAMP = np.arange(-8000, 8000, 100, dtype=np.int16)
 
 
@@ -29,13 +32,14 @@ def write_wav(path: Path, data: bytes, *, channels: int = 1, width: int = 2) -> 
 
 
 def heard(payload: bytes, audio_format: AudioFormat = PCMU) -> HeardAudio:
-    return HeardAudio(AudioReceived(payload, 40, 3, 1), audio_format)
+    return HeardAudio(AudioReceived(payload, 40, 3, 1), audio_format, LateDecoder(audio_format))
 
 
 def test_heard_audio_knows_its_place_in_the_stream() -> None:
     audio = heard(b"\xff" * 160)
     assert (audio.offset_ms, audio.sequence, audio.lost_frames) == (40, 3, 1)
     assert (audio.payload, audio.format) == (b"\xff" * 160, PCMU)
+    assert (audio.rate_hz, audio.duration_ms, audio.is_concealed) == (8000, 20.0, False)
 
 
 def test_heard_audio_as_int16() -> None:
@@ -61,10 +65,12 @@ def test_heard_audio_cannot_be_changed(audio_format: AudioFormat) -> None:
 
 
 def test_nothing_is_decoded_until_it_is_looked_at() -> None:
-    audio = heard(b"no codec", AudioFormat(Encoding.OPUS, 48_000))
-    assert audio.payload == b"no codec"
-    with pytest.raises(AgentError, match="there is no codec for OPUS/48000"):
-        _ = audio.pcm
+    before = REGISTRY.get_sample_value(REFUSED) or 0.0
+    audio = heard(b"\xff no audio", AudioFormat(Encoding.OPUS, 48_000))
+    assert audio.payload == b"\xff no audio"
+    assert REGISTRY.get_sample_value(REFUSED) == before
+    assert audio.pcm.size == 0  # and then it is no audio at all
+    assert REGISTRY.get_sample_value(REFUSED) == before + 1
 
 
 def test_how_long_a_sound_lasts() -> None:

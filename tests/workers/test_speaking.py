@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from common.audio import AudioFormat, Encoding
+from common.commands import PlayAudio
+from common.errors import AgentError
+from workers.audio import codecs
+from workers.audio.codec import Pcm
+from workers.audio.resampler import Resampler
+from workers.late_decoder import LateDecoder
+from workers.sound import Sound
+from workers.speaking import Speaking, as_pcm
+
+PCMU = AudioFormat.pcmu()
+PCMA = AudioFormat(Encoding.PCMA, 8000)
+G722 = AudioFormat(Encoding.G722, 16_000)
+OPUS = AudioFormat(Encoding.OPUS, 48_000)
+FORMATS = [PCMU, PCMA, AudioFormat.pcm(8000), AudioFormat.pcm(24_000), G722, OPUS]
+
+
+def tone(samples: int, rate_hz: int) -> Pcm:
+    wave = 8000 * np.sin(2 * np.pi * 440 * np.arange(samples) / rate_hz)
+    pcm: Pcm = np.rint(wave).astype(np.int16)
+    return pcm
+
+
+def lasting_ms(commands: list[PlayAudio], play_format: AudioFormat) -> float:
+    samples = sum(c.samples or play_format.samples_in(len(c.payload)) for c in commands)
+    return play_format.ms(samples)
+
+
+def decoded(commands: list[PlayAudio], play_format: AudioFormat) -> tuple[Pcm, int]:
+    decoder = codecs.open_decoder(play_format)
+    return np.concatenate([decoder.decode(c.payload) for c in commands]), decoder.rate_hz
+
+
+@pytest.mark.parametrize("play_format", FORMATS, ids=str)
+@pytest.mark.parametrize("rate_hz", [8000, 16_000, 24_000])
+def test_a_sound_is_whole(play_format: AudioFormat, rate_hz: int) -> None:
+    """To its very last sample, however far the encoder looks ahead."""
+    sound = Sound(tone(rate_hz * 333 // 1000, rate_hz), rate_hz)
+    commands = Speaking(play_format).whole(sound)
+    assert 333 <= lasting_ms(commands, play_format) <= 333 + 27
+    heard, heard_hz = decoded(commands, play_format)
+    last_ms = np.flatnonzero(np.abs(heard) > 2000)[-1] * 1000 / heard_hz
+    assert 330 <= last_ms <= 342
+
+
+@pytest.mark.parametrize("play_format", FORMATS, ids=str)
+def test_arrays_are_one_stream_however_they_are_cut(play_format: AudioFormat) -> None:
+    samples = tone(8000, 16_000)
+    streamed = Speaking(play_format)
+    cut = [c for part in np.split(samples, [100, 777, 4000]) for c in streamed.stream(part, 16_000)]
+    at_once = Speaking(play_format)
+    whole = [*at_once.stream(samples, 16_000), *at_once.flush()]
+    cut += streamed.flush()
+    assert b"".join(c.payload for c in cut) == b"".join(c.payload for c in whole)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    parts=st.lists(
+        st.tuples(st.integers(0, 2000), st.sampled_from([8000, 16_000, 22_050])), max_size=8
+    ),
+    play_format=st.sampled_from([PCMU, OPUS, G722]),
+)
+def test_time_stays_true_through_any_mix_of_rates(
+    parts: list[tuple[int, int]], play_format: AudioFormat
+) -> None:
+    speaking = Speaking(play_format)
+    commands = [c for samples, hz in parts for c in speaking.stream(np.zeros(samples, "i2"), hz)]
+    commands += speaking.flush()
+    expected_ms = sum(samples * 1000 / hz for samples, hz in parts)
+    changes = 1 + len(parts)
+    assert expected_ms - 0.2 * changes <= lasting_ms(commands, play_format)
+    assert lasting_ms(commands, play_format) <= expected_ms + 27 + 0.2 * changes
+
+
+def test_flushing_ends_a_stream_once() -> None:
+    speaking = Speaking(OPUS)
+    assert speaking.flush() == []
+    assert [c.samples for c in speaking.stream(tone(1000, 48_000), 48_000)] == [960]
+    assert [c.samples for c in speaking.flush()] == [960]
+    assert speaking.flush() == []
+
+
+def test_what_is_dropped_is_not_heard_later() -> None:
+    speaking = Speaking(OPUS)
+    speaking.stream(tone(900, 48_000), 48_000)
+    speaking.drop()
+    assert speaking.flush() == []
+    (packet,) = speaking.stream(np.zeros(960, np.int16), 48_000)
+    assert np.abs(decoded([packet], OPUS)[0]).max() < 10
+
+
+def test_encoded_audio_does_not_overtake_the_stream() -> None:
+    speaking = Speaking(OPUS)
+    packet = speaking.stream(tone(960, 48_000), 48_000)[0].payload
+    speaking.flush()
+    speaking.stream(tone(100, 48_000), 48_000)
+    waiting, passed = speaking.encoded(packet)
+    assert (passed, waiting.samples) == (PlayAudio(packet, 960), 960)
+
+
+@pytest.mark.parametrize("play_format", [PCMU, AudioFormat.pcm(24_000)])
+def test_long_audio_leaves_in_commands_of_a_second_at_most(play_format: AudioFormat) -> None:
+    second = play_format.bytes_for(play_format.rate_hz)
+    sound = Sound(np.zeros(play_format.rate_hz * 5 // 2, np.int16), play_format.rate_hz)
+    sizes = [len(c.payload) for c in Speaking(play_format).whole(sound)]
+    assert sizes == [second, second, second // 2]
+    sizes = [len(c.payload) for c in Speaking(play_format).encoded(bytes(second + 2))]
+    assert sizes == [second, 2]
+
+
+def test_a_sound_sounds_as_the_filter_alone_makes_it() -> None:
+    sound = Sound(tone(22_050, 22_050), 22_050)
+    filter_ = Resampler(22_050, 8000)
+    expected = np.concatenate((filter_.process(sound.pcm), filter_.flush()))
+    play_format = AudioFormat.pcm(8000)
+    heard, _ = decoded(Speaking(play_format).whole(sound), play_format)
+    assert len(heard) == len(expected) == 8000
+    assert np.abs(heard.astype(int) - expected).max() <= 1  # rounding
+
+
+def test_without_an_encoder_nothing_is_played_but_what_is_encoded() -> None:
+    mp3 = AudioFormat(Encoding.MP3, 44_100)
+    speaking = Speaking(mp3, LateDecoder(PCMU))
+    assert speaking.encoded(b"a whole file") == [PlayAudio(b"a whole file")]
+    sound = Sound(tone(9, 8000), 8000)
+    with pytest.raises(AgentError, match="there is no encoder for MP3/44100"):
+        speaking.stream(sound.pcm, 8000)
+    with pytest.raises(AgentError, match="there is no encoder for MP3/44100"):
+        speaking.whole(sound)
+    assert speaking.flush() == []
+
+
+def test_arrays_become_samples() -> None:
+    ramp = np.arange(-5, 5, dtype=np.int16)
+    assert as_pcm(ramp) is ramp
+    assert as_pcm(np.array([-2.0, 0.25], np.float32)).tolist() == [-32_767, 8191]
+
+
+@pytest.mark.parametrize(
+    ("samples", "text"),
+    [
+        (np.zeros(2), "float64 samples; int16 or float32"),
+        (np.zeros((2, 2), np.int16), "2 dimensions"),
+        (np.int16(1).reshape(()), "0 dimensions"),
+    ],
+)
+def test_what_is_no_audio_is_refused(samples: Any, text: str) -> None:
+    with pytest.raises(AgentError, match=text):
+        as_pcm(samples)

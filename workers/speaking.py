@@ -1,0 +1,147 @@
+"""From what an agent plays to what the provider is sent: resampled, encoded, cut; per call.
+
+Rule 1: a `Sound` is whole. It is encoded by itself, to its very end, and padded there if need be.
+Rule 2: arrays are a stream. What does not fill a packet waits for the next array; whatever else
+        the call is asked for afterwards flushes it, a clear drops it.
+Rule 3: bytes are encoded already and pass as they are.
+Rule 4: codecs and filters belong to the process: a new owner begins with fresh ones, and less than
+        a packet that waited is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common import packets
+from common.audio import AudioFormat, Encoding
+from common.commands import PlayAudio
+from common.errors import AgentError
+from workers.audio.codec import Decoder, Encoded, Encoder, Pcm
+from workers.audio.codecs import follow, open_encoder
+from workers.audio.resampler import Resampler
+from workers.late_decoder import LateDecoder
+from workers.sound import Sound
+
+__all__ = ["Speaking", "as_pcm"]
+
+#: A command holds no more than this, so that none holds up those of other calls.
+_MAX_COMMAND_MS = 1000
+
+#: No encoder looks further ahead: Opus 6.5 ms, AMR-WB 5.94 ms.
+_LOOK_AHEAD_MS = 7
+
+
+class Speaking:
+    """The stream of one call. `heard`: the decoder of what the caller says, whose wishes the
+    encoder obeys. Raises AgentError where there is no encoder for the format."""
+
+    def __init__(self, play_format: AudioFormat, heard: LateDecoder | None = None) -> None:
+        self._format = play_format
+        self._obeyed = _obeyed(play_format, heard)
+        self._encoder: Encoder | None = None
+        self._resampler: Resampler | None = None
+        self._rate_hz = 0
+        self._is_waiting = False
+
+    def stream(self, pcm: Pcm, rate_hz: int) -> list[PlayAudio]:
+        """What is full now, with `pcm`."""
+        if self._encoder is None:
+            self._encoder = self._open_encoder()
+        encoded: list[Encoded] = []
+        if self._resampler is None or rate_hz != self._rate_hz:
+            encoded += self._end_of_rate()
+            self._resampler = _resampler(rate_hz, self._encoder.rate_hz)
+            self._rate_hz = rate_hz
+        encoded += self._encoder.encode(self._resampler.process(pcm))
+        self._is_waiting = True
+        return _commands(encoded, self._format)
+
+    def whole(self, sound: Sound) -> list[PlayAudio]:
+        """All of a sound, beside the stream: touches nothing of it, so any thread may do it."""
+        encoder = self._open_encoder()
+        resampler = _resampler(sound.rate_hz, encoder.rate_hz)
+        encoded: list[Encoded] = []
+        step = sound.rate_hz  # a second at a time, so that memory stays small
+        for start in range(0, len(sound.pcm), step):
+            encoded += encoder.encode(resampler.process(sound.pcm[start : start + step]))
+        encoded += encoder.encode(resampler.flush())
+        encoded += self._end(encoder)
+        return _commands(encoded, self._format)
+
+    def encoded(self, payload: bytes) -> list[PlayAudio]:
+        """A payload in the play format, behind the stream."""
+        lasts = packets.samples_in(payload, self._format)
+        return [*self.flush(), *_commands([Encoded(payload, lasts)], self._format)]
+
+    def flush(self) -> list[PlayAudio]:
+        """What has waited, padded; nothing when nothing has."""
+        if self._encoder is None or not self._is_waiting:
+            return []
+        self._is_waiting = False
+        encoded = [*self._end_of_rate(), *self._end(self._encoder)]
+        return _commands(encoded, self._format)
+
+    def drop(self) -> None:
+        """Forget what has waited."""
+        self._encoder = self._resampler = None
+        self._is_waiting = False
+
+    def _end_of_rate(self) -> list[Encoded]:
+        """What the filter of the rate so far holds back."""
+        if self._encoder is None or self._resampler is None:
+            return []
+        return self._encoder.encode(self._resampler.flush())
+
+    def _end(self, encoder: Encoder) -> list[Encoded]:
+        if self._format.is_sliceable:
+            return encoder.flush()
+        # What an encoder looks ahead it would keep to itself for ever.
+        silence = np.zeros(encoder.rate_hz * _LOOK_AHEAD_MS // 1000, np.int16)
+        return [*encoder.encode(silence), *encoder.flush()]
+
+    def _open_encoder(self) -> Encoder:
+        encoder = open_encoder(self._format)
+        if self._obeyed is not None:
+            follow(encoder, self._obeyed)
+        return encoder
+
+
+def _obeyed(play_format: AudioFormat, heard: LateDecoder | None) -> Decoder | None:
+    if heard is None or not play_format.encoding == heard.format.encoding == Encoding.AMR_WB:
+        return None  # no other codec asks for anything
+    try:
+        return heard.opened
+    except AgentError:  # the agent may never listen; then there is nothing to obey
+        return None
+
+
+def as_pcm(samples: NDArray[Any]) -> Pcm:
+    """int16 as it is, float32 in [-1, 1] scaled and clipped. Raises AgentError for others."""
+    if samples.ndim != 1:
+        raise AgentError(f"cannot play an array of {samples.ndim} dimensions; one is needed")
+    if samples.dtype == np.int16:
+        return samples
+    if samples.dtype == np.float32:
+        clipped = np.clip(np.nan_to_num(samples), -1.0, 1.0)
+        scaled: Pcm = (clipped * 32_767).astype(np.int16)
+        return scaled
+    raise AgentError(f"cannot play {samples.dtype} samples; int16 or float32 are needed")
+
+
+def _resampler(from_hz: int, to_hz: int) -> Resampler:
+    try:
+        return Resampler(from_hz, to_hz)
+    except ValueError as error:
+        raise AgentError(f"cannot play it: {error}") from None
+
+
+def _commands(encoded: Iterable[Encoded], play_format: AudioFormat) -> list[PlayAudio]:
+    if not play_format.is_sliceable:
+        return [PlayAudio(payload, samples) for payload, samples in encoded if payload]
+    payload = b"".join(payload for payload, _ in encoded)
+    step = play_format.bytes_for(play_format.samples_for_ms(_MAX_COMMAND_MS))
+    return [PlayAudio(payload[start : start + step]) for start in range(0, len(payload), step)]
