@@ -116,3 +116,50 @@ def test_a_closed_call_commits_nothing_more() -> None:
     call.close()
     assert call.is_settled
     assert call.next_commit(now=100.0) is None
+
+
+def test_a_call_in_a_hurry_commits_its_cursor_at_once() -> None:
+    call = progress()
+    call.cursor = 1
+    call.next_commit(now=100.0)
+    call.committed()
+    call.cursor = 2
+    assert call.next_commit(now=100.001) is None
+    call.hurry()
+    assert call.next_commit(now=100.001) is not None
+
+
+def test_the_commit_on_its_way_can_be_repeated() -> None:
+    call = progress()
+    assert call.repeat() is None
+    call.commands.append(b"one")
+    step = call.next_commit(now=100.0)
+    assert call.repeat() is step
+    call.committed()
+    assert call.repeat() is None
+
+
+def test_what_was_answered_is_remembered_and_what_was_not_is_not() -> None:
+    call = progress(Claim(41, 7, 0, 99, b"old", b""))
+    assert call.remembered() == (41, 7, 0, b"old", 100, [])
+    call.cursor, call.partial, call.state = 8, 1, b"new"
+    call.commands += [b"one", b"two"]
+    call.next_commit(now=100.0)
+    assert call.remembered() == (41, 7, 0, b"old", 100, [])
+    call.committed()
+    call.commands.append(b"three")
+    call.next_commit(now=100.1)
+    assert call.remembered() == (42, 8, 1, b"new", 100, [b"one", b"two"])
+    assert call.committed_cursor == 8
+
+
+def test_commands_are_forgotten_after_a_while_and_the_rest_keep_their_numbers() -> None:
+    call = progress()
+    for second in range(10):
+        call.commands += [b"%d-a" % second, b"%d-b" % second]
+        call.next_commit(now=100.0 + second)
+        call.committed()
+    number, _, _, _, first, commands = call.remembered()
+    assert number == 10
+    assert commands == [b"7-a", b"7-b", b"8-a", b"8-b", b"9-a", b"9-b"]
+    assert first == 15
