@@ -5,7 +5,7 @@ no build of PyAV has an encoder. Payloads are RFC 4867's: `amr_wb_payload.py`.
 
 The other side may ask for a mode, and shows how it packs: an encoder that follows the decoder of
 its call obeys. Otherwise it is 12.65 kbit/s, which all networks have, bandwidth-efficient, which is
-RFC 4867's default (8.1). Why: ops/adr/0004-codecs.md. Reference: 3GPP TS 26.171, TS 26.201.
+RFC 4867's default (8.2). Why: ops/adr/0004-codecs.md. Reference: 3GPP TS 26.171, TS 26.201.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Opus, one channel, by libopus.
 
 Decoding takes packets of any length the codec has (2.5 to 120 ms), at any rate, of one channel or
-two, which it mixes: all that stands in the packet. It gives 48,000 samples a second, the codec's
-own rate, whatever rate the format tells (RFC 7587, 4.1: that is a hint). Encoding makes packets of
-20 ms, of one channel. The encoder looks 6.5 ms ahead, so as much of the end of an
-utterance leaves with the audio that follows it. References: RFC 6716, RFC 7587.
+two, which it mixes: all that stands in the packet. It gives 48,000 samples a second, which is also
+the clock of every Opus stream (RFC 7587, 4.1), whatever rate the format tells.
+Encoding makes packets of 20 ms, of one channel. The encoder looks 6.5 ms ahead: as much of the end
+of an utterance leaves with whatever is encoded next. References: RFC 6716, RFC 7587.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ DELAY_MS = 6.5
 # bytes on a socket, not on the air: the upper ends, and some more where it is still heard.
 _BIT_RATES = {8000: 16_000, 12_000: 20_000, 16_000: 24_000, 24_000: 32_000, 48_000: 40_000}
 
-# Not `voip`: against a hum that agents do not have, it cuts into low voices (ops/adr/0004).
-_OPTIONS = {"application": "audio", "frame_duration": "20"}
+# Not `voip`: against a hum that agents do not have, it cuts into low voices (ops/adr/0004). And
+# less effort than the most costs bytes: then speech is coded like music.
+_OPTIONS = {"application": "audio", "compression_level": "10", "frame_duration": "20"}
 
 
 class OpusDecoder:
