@@ -16,7 +16,16 @@ from common.bus import Request, Taken, read_entries
 from common.errors import ReplyError
 from common.keys import GROUP, TTL_S, Lane
 
-__all__ = ["Look", "adopt", "leave", "read_adopted", "read_look", "renew_edge", "renew_worker"]
+__all__ = [
+    "Look",
+    "adopt",
+    "leave",
+    "leave_edge",
+    "read_adopted",
+    "read_look",
+    "renew_edge",
+    "renew_worker",
+]
 
 
 class Look(NamedTuple):
@@ -30,6 +39,11 @@ class Look(NamedTuple):
 
 def renew_edge(lane: Lane, edge_id: str, *, lease_ms: int) -> Request:
     return scripts.RENEW.call((lane.edges,), edge_id, lease_ms, TTL_S * 1000)
+
+
+def leave_edge(lane: Lane, edge_id: str) -> Request:
+    """For an edge whose calls have all ended, their last events stored."""
+    return (b"ZREM", lane.edges, edge_id)
 
 
 def renew_worker(lane: Lane, worker_id: str, *, lease_ms: int) -> Request:

@@ -58,7 +58,7 @@ async def _serve(configuration: EdgeConfiguration, stopping: asyncio.Event) -> N
             await edge.drain(settings.drain_timeout_s)
             with suppress(TimeoutError):
                 async with asyncio.timeout(_FLUSH_TIMEOUT_S):
-                    await lanes.flushed()
+                    await lanes.leave()
     finally:
         await runner.cleanup()
     _log.info("stopped")

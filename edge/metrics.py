@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram
 
-__all__ = ["CALLS_REFUSED", "COMMANDS_UNREADABLE", "ForProvider"]
+__all__ = [
+    "CALLS_REANNOUNCED",
+    "CALLS_REFUSED",
+    "COMMANDS_UNREADABLE",
+    "EVENTS_REPLAYED",
+    "ForProvider",
+]
 
 _CALLS = Gauge("trunkline_edge_calls", "Calls that are on now", ["provider"])
 _CALLS_STARTED = Counter("trunkline_edge_calls_started", "Calls started", ["provider"])
@@ -18,6 +24,12 @@ _IGNORED = Counter(
 _MARKS = Counter("trunkline_edge_marks", "Marks ended", ["provider", "outcome"])
 COMMANDS_UNREADABLE = Counter(
     "trunkline_edge_commands_unreadable", "Entries of command streams that could not be decoded"
+)
+CALLS_REANNOUNCED = Counter(
+    "trunkline_edge_reannounced", "Announcements of calls to another Redis than before"
+)
+EVENTS_REPLAYED = Counter(
+    "trunkline_edge_events_replayed", "Events that another Redis lacked and was given"
 )
 _CLEAR_TO_SILENCE = Histogram(
     "trunkline_edge_clear_to_silence_seconds",

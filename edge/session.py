@@ -44,6 +44,10 @@ class _Attachment(NamedTuple):
     keys: CallKeys
     events: CallEvents
 
+    def is_cut_off(self, for_s: float) -> bool:
+        """Whether Redis, or one that has come in its place, has for so long not taken events."""
+        return self.lane.writer.is_cut_off(for_s) or self.events.is_cut_off(for_s)
+
 
 class Session:
     def __init__(
@@ -99,7 +103,7 @@ class Session:
                 self.end(EndReason.PROTOCOL_VIOLATED, WSCloseCode.POLICY_VIOLATION, "no start")
         elif silent_s > settings.idle_timeout_s:
             self.end(EndReason.CONNECTION_LOST, WSCloseCode.POLICY_VIOLATION, "no message")
-        elif call.lane.writer.is_cut_off(settings.outage_timeout_s):
+        elif call.is_cut_off(settings.outage_timeout_s):
             self.end(EndReason.EDGE_FAILED, WSCloseCode.INTERNAL_ERROR, "no storage")
         if self._outlet.stuck_s(now=now) > _SEND_TIMEOUT_S and self._writer is not None:
             self.end(EndReason.PROTOCOL_VIOLATED, WSCloseCode.POLICY_VIOLATION, "slow consumer")
@@ -173,14 +177,11 @@ class Session:
 
     def _attach(self, started: CallStarted, at_ms: int) -> None:
         lane, keys = self._lanes.place(self.call_id)
-        events = CallEvents(lane.writer, keys, on_gone=self._gone)
+        events = lane.open_call(keys, on_lost=self._lost, on_not_taken=self._not_taken)
         self._call = _Attachment(lane, keys, events)
-        events.announce(self._lanes.edge_id, started, at_ms=at_ms)
+        events.announce(started, at_ms=at_ms)
         lane.downlink.subscribe(
             keys, Subscriber(self._deliver, events.commands_read, self._unreadable)
-        )
-        asyncio.get_running_loop().call_later(
-            self._settings.take_timeout_s, events.withdraw, self._withdrawn
         )
         # At the entrance for all, only now it is known who called.
         self._metrics = metrics.ForProvider(started.provider)
@@ -221,15 +222,14 @@ class Session:
                 self._outlet.clear_arrived()
             self._publish(self._stream.command(command, now=now))
 
-    def _withdrawn(self, was_waiting: bool) -> None:
-        """The time to take the call is over; `was_waiting`: nobody has, and its keys are gone."""
-        if was_waiting:
-            self.end(EndReason.NOT_TAKEN, WSCloseCode.TRY_AGAIN_LATER, "no worker")
+    def _not_taken(self) -> None:
+        """The time to take the call is over; nobody has, and its keys are gone."""
+        self.end(EndReason.NOT_TAKEN, WSCloseCode.TRY_AGAIN_LATER, "no worker")
 
     def _unreadable(self) -> None:
         """Redis refuses to read the call's commands."""
         self.end(EndReason.EDGE_FAILED, WSCloseCode.INTERNAL_ERROR, "commands unreadable")
 
-    def _gone(self) -> None:
+    def _lost(self) -> None:
         """The call's keys have vanished from Redis, though nobody here has ended it."""
         self.end(EndReason.EDGE_FAILED, WSCloseCode.INTERNAL_ERROR, "call lost")

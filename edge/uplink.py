@@ -2,54 +2,96 @@
 
 All calls of a lane share one writer, so the events of a tick leave in one write. Entry ids are
 explicit, so an event that is written twice after a lost reply is stored once.
+
+Rule 1: an event is never written before a lower one that the server may lack: its id would shut
+        that one out for ever. To another server than before, nothing is written until it has said
+        what it has.
+Rule 2: a call is kept here until Redis has acknowledged its last event. Redis may be away when the
+        caller hangs up, and the worker must hear of it all the same.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any
+from enum import Enum, auto
+from typing import Any, NamedTuple
 
-from common import bus, metrics
-from common.errors import ReplyError
-from common.events import Event
+from common import bus
+from common import metrics as common_metrics
+from common.errors import ReplyError, ServerChangedError
+from common.events import CallEnded, Event
 from common.keys import CallKeys
 from common.wire import encode_event
 from common.writer import Writer
+from edge import metrics
+from edge.ring import Ring
 
-__all__ = ["CallEvents"]
+__all__ = ["CallEvents", "Fates", "Terms"]
 
 _log = logging.getLogger(__name__)
 
 _TRIM_EVERY = 64
 
 
-class CallEvents:
-    """`on_gone` is called when the call's keys have vanished from Redis."""
+class Terms(NamedTuple):
+    """`ring_s`: for how long events are kept for a Redis that may lose them. `take_s`: how long a
+    call waits for a worker. `owner_s`: how long it waits, announced again, for the one it had."""
 
-    def __init__(self, writer: Writer, keys: CallKeys, *, on_gone: Callable[[], None]) -> None:
+    edge_id: str
+    ring_s: float
+    take_s: float
+    owner_s: float
+
+
+class Fates(NamedTuple):
+    """What may happen to a call in Redis: `lost`, its keys have vanished or are unusable;
+    `not_taken`, no worker came in time, and its keys are gone; `done`, its end is stored, or it has
+    met one of the other fates."""
+
+    lost: Callable[[], None]
+    not_taken: Callable[[], None]
+    done: Callable[[], None]
+
+
+class _State(Enum):
+    LIVE = auto()
+    RESYNCING = auto()  # another server: events wait until it has said which it has
+    DONE = auto()
+
+
+class CallEvents:
+    def __init__(self, writer: Writer, keys: CallKeys, terms: Terms, fates: Fates) -> None:
         self._writer = writer
         self._keys = keys
-        self._on_gone = on_gone
-        self._sequence = 0
+        self._terms = terms
+        self._fates = fates
+        self._ring = Ring(keep_s=terms.ring_s)
+        self._state = _State.LIVE
+        self._resyncing_since: float | None = None
+        self._start = b""
+        self._has_ended = False
         self._read_up_to = 0
+        self._take_timer: asyncio.TimerHandle | None = None
 
-    def announce(self, edge_id: str, first: Event, *, at_ms: int) -> None:
+    def announce(self, first: Event, *, at_ms: int) -> None:
         """Put the call on its lane, with its first event."""
-        self._sequence = 1
-        event = encode_event(first, at_ms=at_ms)
-        self._writer.submit(bus.announce(self._keys, edge_id, event), self._stored)
+        self._start = encode_event(first, at_ms=at_ms)
+        self._ring.append(self._start, now=_now())
+        self._writer.submit(
+            bus.announce(self._keys, self._terms.edge_id, self._start), self._stored
+        )
+        self._wait_for_worker(self._terms.take_s)
 
     def append(self, event: Event, *, at_ms: int) -> None:
-        self._sequence += 1
-        request = bus.append_event(self._keys, self._sequence, encode_event(event, at_ms=at_ms))
-        self._writer.submit(request, self._stored)
-
-    def withdraw(self, on_answer: Callable[[bool], None]) -> None:
-        """Take the call back if no worker has claimed it; says whether that was so."""
-        self._writer.submit(
-            bus.withdraw(self._keys), lambda reply: on_answer(reply == b"WITHDRAWN")
-        )
+        if self._state is _State.DONE:
+            return
+        self._has_ended = isinstance(event, CallEnded)
+        data = encode_event(event, at_ms=at_ms)
+        sequence = self._ring.append(data, now=_now())
+        if self._state is _State.LIVE:
+            self._write(sequence, data)
 
     def commands_read(self, up_to: int) -> None:
         """The worker's commands were read up to this sequence; now and then they are deleted."""
@@ -57,15 +99,99 @@ class CallEvents:
             self._writer.submit(bus.trim_commands(self._keys, up_to), self._refused)
         self._read_up_to = up_to
 
-    def _stored(self, reply: Any) -> None:
-        if bus.is_already_stored(reply):
+    def is_cut_off(self, for_s: float) -> bool:
+        """Whether another server has for so long not said what it has of the call."""
+        since = self._resyncing_since
+        return since is not None and _now() - since > for_s
+
+    # Another server.
+
+    def hold(self) -> None:
+        """Redis is another server: keep events here until `announce_again` has been answered."""
+        if self._state is not _State.DONE:
+            self._state = _State.RESYNCING
+            if self._resyncing_since is None:
+                self._resyncing_since = _now()
+
+    def announce_again(self) -> None:
+        if self._state is not _State.RESYNCING:
             return
-        if reply is None or self._refused(reply):
-            self._on_gone()
+        metrics.CALLS_REANNOUNCED.inc()
+        request = bus.announce(
+            self._keys,
+            self._terms.edge_id,
+            self._start,
+            read_up_to=self._read_up_to,
+            keep_ms=round(self._terms.owner_s * 1000),
+        )
+        self._writer.submit(request, self._announced_again)
+
+    def _announced_again(self, reply: Any) -> None:
+        if isinstance(reply, ServerChangedError) or self._state is not _State.RESYNCING:
+            return
+        if self._refused(reply):
+            self._end(self._fates.lost)
+            return
+        self._state = _State.LIVE
+        self._resyncing_since = None
+        missing = self._ring.after(reply)
+        for event in missing:
+            self._write(event.sequence, event.data)
+        metrics.EVENTS_REPLAYED.inc(len(missing))
+        self._wait_for_worker(self._terms.owner_s + self._terms.take_s)
+        self._end_if_stored()
+
+    # What Redis answers.
+
+    def _write(self, sequence: int, data: bytes) -> None:
+        self._writer.submit(bus.append_event(self._keys, sequence, data), self._stored)
+
+    def _stored(self, reply: Any) -> None:
+        if isinstance(reply, ServerChangedError) or self._state is _State.DONE:
+            return
+        if reply is None or (not bus.is_already_stored(reply) and self._refused(reply)):
+            self._end(self._fates.lost)
+            return
+        self._ring.acknowledge()
+        self._end_if_stored()
+
+    def _end_if_stored(self) -> None:
+        if self._has_ended and self._ring.is_stored:
+            self._end()
+
+    def _end(self, fate: Callable[[], None] | None = None) -> None:
+        self._state = _State.DONE
+        self._resyncing_since = None
+        self._ring = Ring(keep_s=0.0)
+        self._fates.done()
+        if fate is not None:
+            fate()
 
     def _refused(self, reply: Any) -> bool:
         if isinstance(reply, ReplyError):
-            metrics.REDIS_FAULTS.labels("write").inc()
+            common_metrics.REDIS_FAULTS.labels("write").inc()
             _log.error("Redis refused a write: %s", reply, extra={"call": self._keys.call_id})
             return True
         return False
+
+    # Nobody comes.
+
+    def _wait_for_worker(self, for_s: float) -> None:
+        if self._take_timer is not None:
+            self._take_timer.cancel()
+        self._take_timer = asyncio.get_running_loop().call_later(for_s, self._withdraw)
+
+    def _withdraw(self) -> None:
+        """Take the call back, if no worker has ever claimed it."""
+        self._writer.submit(bus.withdraw(self._keys), self._withdrawn)
+
+    def _withdrawn(self, reply: Any) -> None:
+        if isinstance(reply, ServerChangedError):
+            if self._state is _State.DONE:  # or else it will be announced again, and then asked
+                self._withdraw()
+        elif reply == b"WITHDRAWN" and self._state is not _State.DONE:
+            self._end(self._fates.not_taken)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

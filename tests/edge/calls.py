@@ -146,7 +146,7 @@ class Worker:
     async def keys_left(self) -> list[bytes]:
         """Keys of calls; what lives for ever is left out."""
         (keys,) = await self._link.execute([(b"KEYS", f"{self._lane.tag}:*")])
-        return [key for key in keys if key != self._lane.calls]
+        return [key for key in keys if key not in (self._lane.calls, self._lane.edges)]
 
 
 class RunningEdge:

@@ -6,56 +6,73 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from common import bus
 from common.audio import AudioFormat
-from common.events import CallStarted, DtmfReceived
+from common.events import CallEnded, CallStarted, DtmfReceived, EndReason, Event
 from common.keys import lanes
 from common.link import Link
 from common.process import background
 from common.wire import EventEnvelope, decode_event
 from common.writer import Writer
-from edge.uplink import CallEvents
+from edge.uplink import CallEvents, Fates, Terms
+from tests.edge.calls import counted
+from tests.waiting import until
 
-KEYS = lanes("uplink", 1)[0].keys("c1")
+LANE = lanes("uplink", 1)[0]
+KEYS = LANE.keys("c1")
 STARTED = CallStarted("dummy", AudioFormat.pcmu())
+ENDED = CallEnded(EndReason.CALLER_HUNG_UP)
+PATIENT = Terms("edge-1", ring_s=10.0, take_s=60.0, owner_s=1.0)
 
 
 class Call:
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: Writer, terms: Terms = PATIENT) -> None:
         self.writer = writer
-        self.times_gone = 0
-        self.events = CallEvents(writer, KEYS, on_gone=self.gone)
+        self.fates: list[str] = []
+        self.events = CallEvents(writer, KEYS, terms, Fates(*map(self.fate, Fates._fields)))
 
-    def gone(self) -> None:
-        self.times_gone += 1
+    def fate(self, name: str) -> Any:
+        return lambda: self.fates.append(name)
 
     async def announce(self) -> None:
-        self.events.announce("edge-1", STARTED, at_ms=1)
+        self.events.announce(STARTED, at_ms=1)
         await self.writer.flushed()
 
-    async def append(self, digit: str, *, at_ms: int = 2) -> None:
-        self.events.append(DtmfReceived(digit), at_ms=at_ms)
+    async def append(self, event: str | Event, *, at_ms: int = 2) -> None:
+        appended = DtmfReceived(event) if isinstance(event, str) else event
+        self.events.append(appended, at_ms=at_ms)
         await self.writer.flushed()
 
-    async def withdraw(self) -> bool:
-        answers: list[bool] = []
-        self.events.withdraw(answers.append)
+    async def announce_again(self) -> None:
+        self.events.announce_again()
         await self.writer.flushed()
-        (answer,) = answers
-        return answer
 
 
 @pytest.fixture
-async def call(redis_url: str) -> AsyncIterator[Call]:
+async def writer(redis_url: str) -> AsyncIterator[Writer]:
     link = Link(redis_url, timeout_s=2.0)
     writer = Writer(link, tick_s=0.001)
     async with background(writer.run()):
-        yield Call(writer)
+        yield writer
     await link.close()
+
+
+@pytest.fixture
+def call(writer: Writer) -> Call:
+    return Call(writer)
 
 
 async def stored(redis: Redis) -> list[tuple[bytes, EventEnvelope]]:
     entries: Any = await redis.xrange(KEYS.events)
     return [(entry_id, decode_event(fields[b"e"])) for entry_id, fields in entries]
+
+
+async def digits(redis: Redis) -> str:
+    """What the stream says between the start and the end, its ids without a gap."""
+    entries = await stored(redis)
+    assert [entry_id for entry_id, _ in entries] == [b"%d-0" % (n + 1) for n in range(len(entries))]
+    events = [envelope.event for _, envelope in entries]
+    return "".join(event.digit for event in events if isinstance(event, DtmfReceived))
 
 
 async def test_events_are_numbered_and_dated(call: Call, redis: Redis) -> None:
@@ -67,7 +84,7 @@ async def test_events_are_numbered_and_dated(call: Call, redis: Redis) -> None:
         (b"2-0", EventEnvelope(20, DtmfReceived("1"))),
         (b"3-0", EventEnvelope(40, DtmfReceived("2"))),
     ]
-    assert call.times_gone == 0
+    assert call.fates == []
 
 
 async def test_event_that_was_stored_by_an_earlier_try_is_no_fault(
@@ -76,14 +93,15 @@ async def test_event_that_was_stored_by_an_earlier_try_is_no_fault(
     await call.announce()
     await redis.xadd(KEYS.events, {"e": "already"}, id="2-0")
     await call.append("1")
-    assert call.times_gone == 0
+    assert call.fates == []
 
 
-async def test_call_whose_keys_have_vanished_is_told_so(call: Call, redis: Redis) -> None:
+async def test_call_whose_keys_have_vanished_is_told_so_once(call: Call, redis: Redis) -> None:
     await call.announce()
     await redis.flushdb()
     await call.append("1")
-    assert call.times_gone == 1
+    await call.append("2")
+    assert call.fates == ["done", "lost"]
     assert await redis.keys() == []
 
 
@@ -91,19 +109,72 @@ async def test_call_whose_events_redis_refuses_is_told_so(call: Call, redis: Red
     await call.announce()
     await redis.set(KEYS.events, "no stream")
     await call.append("1")
-    assert call.times_gone == 1
+    assert call.fates == ["done", "lost"]
 
 
-async def test_call_that_nobody_took_is_withdrawn(call: Call, redis: Redis) -> None:
+async def test_call_is_done_when_its_end_is_stored(call: Call, redis: Redis) -> None:
     await call.announce()
-    assert await call.withdraw()
-    assert await redis.exists(KEYS.call, KEYS.events) == 0
+    await call.append("1")
+    assert call.fates == []
+    await call.append(ENDED)
+    assert call.fates == ["done"]
 
 
-async def test_call_that_somebody_took_is_not(call: Call, redis: Redis) -> None:
-    await call.announce()
-    await redis.hset(KEYS.call, "claims", 1)
-    assert not await call.withdraw()
+class TestNotTaken:
+    @pytest.fixture
+    def call(self, writer: Writer) -> Call:
+        return Call(writer, PATIENT._replace(take_s=0.05, owner_s=0.05))
+
+    async def test_call_that_nobody_took_is_withdrawn(self, call: Call, redis: Redis) -> None:
+        await call.announce()
+        await until(lambda: call.fates == ["done", "not_taken"])
+        assert await redis.exists(KEYS.call, KEYS.events) == 0
+
+    async def test_call_that_somebody_took_is_not(self, call: Call, redis: Redis) -> None:
+        await call.announce()
+        await redis.hset(KEYS.call, "claims", 1)
+        await asked_to_withdraw(redis)
+        assert call.fates == []
+
+    async def test_call_that_has_ended_meanwhile_leaves_no_key(
+        self, call: Call, redis: Redis
+    ) -> None:
+        await call.announce()
+        await call.append(ENDED)
+
+        async def is_gone() -> bool:
+            return not await redis.exists(KEYS.call, KEYS.events)
+
+        await until(is_gone)
+        assert call.fates == ["done"]
+
+    async def test_call_that_nobody_takes_on_another_server_is_withdrawn_there(
+        self, call: Call, redis: Redis
+    ) -> None:
+        await call.announce()
+        await redis.hset(KEYS.call, "claims", 1)
+        await asked_to_withdraw(redis)
+        await redis.flushdb()
+        call.events.hold()
+        await call.announce_again()
+        assert await redis.exists(KEYS.call)
+        await until(lambda: call.fates == ["done", "not_taken"])
+        assert await redis.exists(KEYS.call, KEYS.events) == 0
+
+
+async def asked_to_withdraw(redis: Redis) -> None:
+    """Returns once the script has been run again, whatever it answered."""
+
+    async def runs() -> int:
+        stats: Any = await redis.info("commandstats")
+        return int(stats["cmdstat_evalsha"]["calls"])
+
+    before = await runs()
+
+    async def has_run() -> bool:
+        return await runs() > before
+
+    await until(has_run)
 
 
 async def test_commands_that_were_read_are_trimmed_now_and_then(call: Call, redis: Redis) -> None:
@@ -113,3 +184,93 @@ async def test_commands_that_were_read_are_trimmed_now_and_then(call: Call, redi
         call.events.commands_read(read_up_to)
         await call.writer.flushed()
         assert await redis.xlen(KEYS.commands) == left
+
+
+class TestAnotherServer:
+    """What the server of the test is made to lose, another one would not have."""
+
+    async def test_that_has_nothing_is_given_everything(self, call: Call, redis: Redis) -> None:
+        before = counted("trunkline_edge_events_replayed_total")
+        await call.announce()
+        for digit in "123":
+            await call.append(digit)
+        await redis.flushdb()
+        call.events.hold()
+        await call.announce_again()
+        assert await digits(redis) == "123"
+        assert await redis.xlen(KEYS.calls) == 1
+        assert counted("trunkline_edge_events_replayed_total") == before + 3
+        await call.append("4")
+        assert await digits(redis) == "1234"
+        assert call.fates == []
+
+    async def test_that_has_some_is_given_the_rest(self, call: Call, redis: Redis) -> None:
+        before = counted("trunkline_edge_events_replayed_total")
+        await call.announce()
+        await call.append("1")
+        older = await redis.dump(KEYS.events) or b""
+        for digit in "23":
+            await call.append(digit)
+        await redis.restore(KEYS.events, 0, older, replace=True)
+        call.events.hold()
+        await call.announce_again()
+        assert await digits(redis) == "123"
+        assert counted("trunkline_edge_events_replayed_total") == before + 2
+
+    async def test_is_given_nothing_before_it_has_said_what_it_has(
+        self, call: Call, redis: Redis
+    ) -> None:
+        await call.announce()
+        await call.append("1")
+        await redis.flushdb()
+        call.events.hold()
+        await call.append("2")
+        assert await redis.keys() == []
+        assert call.fates == []
+        await call.announce_again()
+        await call.append("3")
+        assert await digits(redis) == "123"
+
+    async def test_is_told_what_was_read_and_keeps_the_call_for_its_owner(
+        self, call: Call, redis: Redis, redis_url: str
+    ) -> None:
+        await call.announce()
+        call.events.commands_read(7)
+        await redis.flushdb()
+        call.events.hold()
+        await call.announce_again()
+        facts = await redis.hmget(KEYS.call, "out", "edge")
+        assert facts == [b"7", b"edge-1"]
+        link = Link(redis_url, timeout_s=1.0)
+        (refused,) = await link.execute([bus.claim(KEYS, "w2:1")])
+        await link.close()
+        assert bus.read_claim(refused) is bus.ClaimRefusal.KEPT
+
+    async def test_hears_of_the_end_of_a_call_that_has_ended_meanwhile(
+        self, call: Call, redis: Redis
+    ) -> None:
+        await call.announce()
+        await redis.flushdb()
+        call.events.hold()
+        await call.append(ENDED)
+        assert call.fates == []
+        await call.announce_again()
+        assert call.fates == ["done"]
+        assert [envelope.event for _, envelope in await stored(redis)] == [STARTED, ENDED]
+
+    async def test_call_that_is_done_is_not_announced_again(self, call: Call, redis: Redis) -> None:
+        await call.announce()
+        await call.append(ENDED)
+        await redis.flushdb()
+        call.events.hold()
+        await call.announce_again()
+        assert await redis.keys() == []
+
+    async def test_that_does_not_say_what_it_has_is_noticed(self, call: Call) -> None:
+        await call.announce()
+        assert not call.events.is_cut_off(0.0)
+        call.events.hold()
+        await until(lambda: call.events.is_cut_off(0.01))
+        assert not call.events.is_cut_off(60.0)
+        await call.announce_again()
+        assert not call.events.is_cut_off(0.0)

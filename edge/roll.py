@@ -1,0 +1,54 @@
+"""The calls of a lane whose end Redis does not have yet, called over when Redis is another server.
+
+Rule 1: nothing is announced by all at once: a Redis that has just come back has every edge's calls
+        to hear of, and is still to serve those that live.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+from edge.uplink import CallEvents
+
+__all__ = ["Roll"]
+
+#: However few the calls are; edges do not know of each other.
+_SPREAD_S = 0.5
+
+
+class Roll:
+    """`calls_per_s`: how many are announced again in a second, at most."""
+
+    def __init__(self, *, calls_per_s: float) -> None:
+        self._calls_per_s = calls_per_s
+        self._calls: set[CallEvents] = set()
+        self._timers: list[asyncio.TimerHandle] = []
+        self._is_empty = asyncio.Event()
+        self._is_empty.set()
+
+    def add(self, call: CallEvents) -> None:
+        self._calls.add(call)
+        self._is_empty.clear()
+
+    def discard(self, call: CallEvents) -> None:
+        self._calls.discard(call)
+        if not self._calls:
+            self._is_empty.set()
+
+    async def is_empty(self) -> None:
+        """Returns once Redis has the end of every call."""
+        await self._is_empty.wait()
+
+    def announce_again(self) -> None:
+        """Redis is another server than before: it may lack any of the calls, or all."""
+        for timer in self._timers:
+            timer.cancel()
+        for call in self._calls:
+            call.hold()
+        loop = asyncio.get_running_loop()
+        between_s = max(_SPREAD_S / max(1, len(self._calls)), 1 / self._calls_per_s)
+        self._timers = [
+            loop.call_later((place + random.random()) * between_s, call.announce_again)
+            for place, call in enumerate(random.sample(list(self._calls), len(self._calls)))
+        ]

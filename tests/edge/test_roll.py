@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import asyncio
+from typing import cast
+
+from edge.roll import Roll
+from edge.uplink import CallEvents
+from tests import virtual_time
+
+
+class Member:
+    """Stands where a call's events stand; says when it was asked what."""
+
+    def __init__(self) -> None:
+        self.held_at: list[float] = []
+        self.announced_at: list[float] = []
+
+    def hold(self) -> None:
+        self.held_at.append(asyncio.get_running_loop().time())
+
+    def announce_again(self) -> None:
+        self.announced_at.append(asyncio.get_running_loop().time())
+
+
+def members(roll: Roll, count: int) -> list[Member]:
+    called = [Member() for _ in range(count)]
+    for member in called:
+        roll.add(cast(CallEvents, member))
+    return called
+
+
+def spread(count: int, *, calls_per_s: float = 200) -> list[float]:
+    """When so many calls are announced again, in order."""
+
+    async def call() -> list[Member]:
+        roll = Roll(calls_per_s=calls_per_s)
+        called = members(roll, count)
+        roll.announce_again()
+        await asyncio.sleep(100)
+        return called
+
+    called = virtual_time.run(call())
+    assert all(member.held_at == [0.0] for member in called)
+    return sorted(at for member in called for at in member.announced_at)
+
+
+def test_few_calls_are_spread_over_half_a_second() -> None:
+    for count in (1, 2, 50, 100):
+        times = spread(count)
+        assert len(times) == count
+        assert times[-1] < 0.5
+    assert spread(50)[0] < 0.01
+    assert spread(50)[-1] > 0.49
+
+
+def test_many_calls_are_announced_at_the_rate_that_is_allowed() -> None:
+    times = spread(500)
+    assert len(times) == 500
+    assert 2.49 < times[-1] < 2.5
+    for second in (0.0, 0.7, 1.5):
+        assert sum(second <= at < second + 1 for at in times) <= 201
+
+
+def test_order_is_another_one_every_time() -> None:
+    async def order() -> list[Member]:
+        roll = Roll(calls_per_s=200)
+        called = members(roll, 20)
+        roll.announce_again()
+        await asyncio.sleep(1)
+        return called
+
+    def ranks(called: list[Member]) -> list[float]:
+        times = [member.announced_at[0] for member in called]
+        return [sorted(times).index(at) for at in times]
+
+    assert ranks(virtual_time.run(order())) != ranks(virtual_time.run(order()))
+
+
+def test_second_change_begins_anew() -> None:
+    async def call() -> list[Member]:
+        roll = Roll(calls_per_s=10)
+        called = members(roll, 10)
+        roll.announce_again()
+        await asyncio.sleep(0.5)
+        roll.announce_again()
+        await asyncio.sleep(100)
+        return called
+
+    called = virtual_time.run(call())
+    assert all(member.held_at == [0.0, 0.5] for member in called)
+    assert sum(len(member.announced_at) for member in called) in (14, 15, 16)
+    assert all(0.5 <= member.announced_at[-1] <= 1.5 for member in called)
+
+
+def test_roll_is_empty_once_every_call_is_done() -> None:
+    async def wait() -> list[str]:
+        roll = Roll(calls_per_s=200)
+        await roll.is_empty()
+        (member,) = members(roll, 1)
+        seen = []
+        waiting = asyncio.create_task(roll.is_empty())
+        await asyncio.sleep(1)
+        seen.append(f"{waiting.done()}")
+        roll.discard(cast(CallEvents, member))
+        await asyncio.sleep(1)
+        seen.append(f"{waiting.done()}")
+        return seen
+
+    assert virtual_time.run(wait()) == ["False", "True"]
