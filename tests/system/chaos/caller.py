@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import deque
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -29,6 +28,7 @@ from ops.phone.dialect import (
     WsMessage,
 )
 from tests.system.chaos import frames, score
+from tests.system.chaos.ear import Ear, number_of
 from tests.system.chaos.frames import Said
 from tests.system.chaos.ledger import Kind, Ledger
 
@@ -60,7 +60,7 @@ class Caller:
         self._ledger = ledger
         self._hang_up = hang_up
         self._manners = plan.dialect.open_call()
-        self._ear = _Ear(plan, ledger)
+        self._ear = Ear(plan.number, plan.dialect, plan.rules, ledger)
         self._wake = asyncio.Event()
         self._talks_since: float | None = None
         self._said = 0
@@ -151,7 +151,7 @@ class Caller:
         for digit in digits:
             yield from self._manners.dtmf(digit)
         for mark in self._ear.ended_marks(now):
-            self._note(Kind.ECHOED, _number(mark.name))
+            self._note(Kind.ECHOED, number_of(mark.name))
             yield from self._manners.mark_echo(mark.name, is_cleared=mark.is_cleared)
 
     def _has_said_all(self) -> bool:
@@ -193,7 +193,7 @@ class Caller:
                     self._wake.set()
                 return
             case MarkToEcho(name):
-                self._note(Kind.MARKED, _number(name))
+                self._note(Kind.MARKED, number_of(name))
                 self._ear.mark(name, now)
             case Clear():
                 self._note(Kind.CLEARED)
@@ -225,81 +225,8 @@ class Caller:
         return transport
 
 
-class _Mark(NamedTuple):
-    name: str
-    due: float
-    is_cleared: bool = False
-
-
-class _Ear:
-    """The provider's playout buffer, as far as its marks need it, and what was heard."""
-
-    def __init__(self, plan: Plan, ledger: Ledger) -> None:
-        self._plan = plan
-        self._ledger = ledger
-        audio_format = plan.dialect.play_format or plan.dialect.format
-        self._frame_bytes = audio_format.bytes_for(audio_format.samples_for_ms(_FRAME_S * 1000))
-        self._ends_at = 0.0
-        self._marks: deque[_Mark] = deque()
-        self._call = 0
-        self._highest = 0
-        self._torn = b""
-
-    def hear(self, payload: bytes, now: float) -> None:
-        size = self._frame_bytes
-        payload = self._torn + payload
-        whole = len(payload) - len(payload) % size
-        self._torn = payload[whole:]
-        for start in range(0, whole, size):
-            self._frame(payload[start : start + size])
-        self._ends_at = max(self._ends_at, now) + whole // size * _FRAME_S
-
-    def _frame(self, payload: bytes) -> None:
-        caller = self._plan.number
-        played = frames.read_played(payload)
-        if played is None or (self._call and played.call != self._call):
-            self._ledger.write(Kind.DAMAGED, caller, detail=len(payload))
-            return
-        self._call = played.call
-        self._highest = max(self._highest, played.sequence)
-        self._ledger.write(
-            Kind.HEARD,
-            caller,
-            played.sequence,
-            heard=played.heard,
-            digest=played.digest,
-            detail=played.flags,
-        )
-
-    def has_heard(self, said: int) -> bool:
-        """Whether the agent has nothing to add to so many frames."""
-        return self._highest >= score.played_after(said, self._plan.rules) and not self._marks
-
-    def mark(self, name: str, now: float) -> None:
-        self._marks.append(_Mark(name, max(now, self._ends_at)))
-
-    def clear(self, now: float) -> None:
-        self._ends_at = min(self._ends_at, now)
-        self._marks = deque(
-            mark._replace(due=now, is_cleared=mark.due > now) for mark in self._marks
-        )
-
-    def next_mark_time(self) -> float:
-        return self._marks[0].due if self._marks else float("inf")
-
-    def ended_marks(self, now: float) -> Iterator[_Mark]:
-        while self._marks and self._marks[0].due <= now:
-            yield self._marks.popleft()
-
-
 async def _send(socket: ClientWebSocketResponse, message: WsMessage) -> None:
     if isinstance(message, str):
         await socket.send_str(message)
     else:
         await socket.send_bytes(message)
-
-
-def _number(name: str) -> int:
-    """Of a mark `m<number>`; 0 for a mark that the agent never set."""
-    number = name.removeprefix("m")
-    return int(number) if number.isdecimal() else 0

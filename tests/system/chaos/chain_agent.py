@@ -21,7 +21,7 @@ import msgspec
 from tests.system.chaos import score
 from tests.system.chaos.frames import Played, pack_played, read_said
 from tests.system.chaos.score import Progress, Rules, Step
-from workers import Agent, Call, CallEnded, HeardAudio, MarkReached
+from workers import Agent, Call, CallEnded, DtmfReceived, HeardAudio, MarkReached
 
 __all__ = ["ChainAgent", "Report"]
 
@@ -62,6 +62,9 @@ class ChainAgent(Agent):
             return
         step = score.fold(call.state, _rules(), said, audio.payload, call=_tag(call))
         await self._play(call, self._deviate(step, deviation))
+
+    async def on_dtmf(self, call: Call, dtmf: DtmfReceived) -> None:
+        call.state.keys += dtmf.digit
 
     async def on_mark(self, call: Call, mark: MarkReached) -> None:
         call.state.marks.append((int(mark.name.removeprefix("m")), mark.outcome.value))

@@ -25,6 +25,7 @@ import numpy as np
 from ops.phone.dialect import Dialect
 from tests.system.chaos import frames, score
 from tests.system.chaos.chain_agent import Report
+from tests.system.chaos.ear import WITHOUT_MARKS
 from tests.system.chaos.frames import Flag, Played, Said
 from tests.system.chaos.ledger import Kind, Records
 from tests.system.chaos.score import Progress, Rules
@@ -45,6 +46,7 @@ class CallResult(msgspec.Struct):
     repeated: int = 0
     disordered: int = 0
     gap_ms: float = 0.0
+    keys: str = ""
     close_code: int = 0
     stopped: bool = False  # the caller hung up; else the call was cut
     call: str = ""
@@ -180,7 +182,7 @@ def _cleared(heard: Records) -> set[int]:
 def _check_marks(result: CallResult, own: Records, expected: _Expected, dialect: Dialect) -> None:
     marked = [int(number) for number in own["sequence"][own["kind"] == Kind.MARKED]]
     echoed = [int(number) for number in own["sequence"][own["kind"] == Kind.ECHOED]]
-    if dialect.name == "sunvone":  # which has no marks: the edge tells them
+    if dialect.name in WITHOUT_MARKS:
         return
     taken = _cleared(own[own["kind"] == Kind.HEARD])
     missing = sorted(set(expected.marks).difference(marked, taken))
@@ -202,7 +204,7 @@ def _check_report(result: CallResult, reports: list[Report], expected: _Expected
         result.lost += result.said
         return
     report, told = reports[0], reports[0].progress
-    result.call, result.reason = report.call, report.reason
+    result.call, result.reason, result.keys = report.call, report.reason, told.keys
     if any(other != report for other in reports):
         result.wrong(f"{len(reports)} reports that differ: {_told(reports)}")
         result.repeated += 1

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
 import time
 from pathlib import Path
 from typing import NamedTuple
-
-import redis
 
 from ops import redis_server
 
@@ -20,14 +17,13 @@ _START_S = 15.0
 
 
 class Options(NamedTuple):
-    """`aof`: what is written is there again after a restart. `port`: also listen on TCP.
-    `wrapper`: goes before the command line. `data`: where the files are; None: the directory of
-    the socket."""
+    """`aof`: what is written is there again after a restart. `port`: also listen on TCP. `data`:
+    where the files are, None: beside the socket. `bundled`: not the one on PATH."""
 
     aof: bool = False
     port: int = 0
-    wrapper: tuple[str, ...] = ()
     data: Path | None = None
+    bundled: bool = False
     environ: tuple[tuple[str, str], ...] = ()
 
 
@@ -35,7 +31,8 @@ class OwnRedis:
     def __init__(self, directory: Path, options: Options) -> None:
         self._directory = directory
         self._options = options
-        self._binary = redis_server.find_binary()
+        find = redis_server.find_bundled if options.bundled else redis_server.find_binary
+        self._binary = find()
         self._process: subprocess.Popen[bytes] | None = None
         self.url = redis_server.url_of(directory)
         self.start()
@@ -47,10 +44,7 @@ class OwnRedis:
     @property
     def pid(self) -> int:
         assert self._process is not None
-        if not self._options.wrapper:
-            return self._process.pid
-        with redis.Redis.from_url(self.url) as client:
-            return int(client.info("server")["process_id"])
+        return self._process.pid
 
     def start(self) -> None:
         options = self._options
@@ -63,7 +57,7 @@ class OwnRedis:
             command += ["--dir", str(options.data)]
         with (self._directory / "redis.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [*options.wrapper, *command],
+                command,
                 env={**os.environ, **dict(options.environ)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -95,19 +89,12 @@ class OwnRedis:
         os.kill(self.pid, signal.SIGSTOP)
 
     def resume(self) -> None:
-        assert self._process is not None
-        os.kill(self._process.pid, signal.SIGCONT)
+        os.kill(self.pid, signal.SIGCONT)
 
     def close(self) -> None:
-        if self._process is None or self._process.poll() is not None:
-            return
-        pids = {self._process.pid}
-        if self._options.wrapper and self._answers():
-            pids.add(self.pid)
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        self._process.wait()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
 
     def _answers(self) -> bool:
         """Whether it serves: a server that still reads its file answers PING with LOADING."""

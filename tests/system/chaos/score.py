@@ -34,7 +34,7 @@ class Rules(NamedTuple):
 
 class Progress(msgspec.Struct):
     """The agent's state: all that a new owner needs to go on. `marks`: the ends it was told of, as
-    (number, outcome)."""
+    (number, outcome); `keys`: those that were pressed."""
 
     caller: int = 0
     heard: int = 0
@@ -46,6 +46,7 @@ class Progress(msgspec.Struct):
     disordered: int = 0
     damaged: int = 0
     marks: list[tuple[int, str]] = []
+    keys: str = ""
 
 
 class Step(NamedTuple):

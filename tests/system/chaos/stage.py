@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -22,23 +20,24 @@ from types import TracebackType
 from typing import NamedTuple
 
 import msgspec
+import redis
 
 from ops.phone.dialect import Dialect
 from ops.phone.dialects import known_dialects
 from ops.redis_server import fresh_directory
 from tests.chaos_proxy import ChaosProxy
-from tests.system.chaos import ledger
+from tests.redis_topologies import Sentinel
 from tests.system.chaos.callers import Spec
 from tests.system.chaos.check import Tally, check, read_reports
 from tests.system.chaos.counters import Counters
-from tests.system.chaos.ledger import Kind
+from tests.system.chaos.groups import Groups
 from tests.system.chaos.own_redis import Options, OwnRedis
 from tests.system.chaos.probes import keys_left, ledger_faults
 from tests.system.chaos.proxies import Proxies
 from tests.system.chaos.row import Row
 from tests.system.chaos.score import Rules
 from tests.system.chaos.watch import Watch
-from tests.system.processes import ROOT, Process, System, environment, wait_until
+from tests.system.processes import ROOT, Process, System, wait_until
 
 __all__ = ["Config", "Needs", "Stage"]
 
@@ -58,7 +57,7 @@ class Config(NamedTuple):
 
 class Needs(NamedTuple):
     """What a fault needs. `proxied`: which kind of process reaches Redis through a proxy.
-    `redis_url`: a server that somebody else runs."""
+    `redis_port`: reach our own Redis by TCP; `sentinel`: not our own, but these."""
 
     workers: int = 3
     edges: int = 1
@@ -66,7 +65,8 @@ class Needs(NamedTuple):
     clear_every: int = 0
     proxied: str = ""
     redis: Options = Options()
-    redis_url: str = ""
+    sentinel: Sentinel | None = None
+    redis_port: int = 0
     edge: tuple[tuple[str, str], ...] = ()
     worker: tuple[tuple[str, str], ...] = ()
     providers: tuple[str, ...] = ()
@@ -80,7 +80,6 @@ class Stage:
         self.counters = Counters()
         self.proxy_of: dict[str, ChaosProxy] = {}
         self._stack = contextlib.ExitStack()
-        self._callers: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Stage:
         with contextlib.ExitStack() as stack:
@@ -99,24 +98,33 @@ class Stage:
     def _start(self, stack: contextlib.ExitStack) -> None:
         self.directory = Path(tempfile.mkdtemp(dir=self.config.directory))
         (self.directory / "reports").mkdir()
-        sockets = stack.enter_context(fresh_directory())
-        url = self.needs.redis_url
-        if not url:
-            self.redis = OwnRedis(sockets, self.needs.redis)
+        if self.needs.sentinel is None:
+            self.redis = OwnRedis(stack.enter_context(fresh_directory()), self.needs.redis)
             stack.callback(self.redis.close)
-            url = self.redis.url
+        url = self.url()
         self.proxies = Proxies(url)
         stack.callback(self.proxies.close)
         self.system = System(url, self.directory)
         stack.callback(_quietly, self.system)
-        stack.callback(self._end_callers)
+        self.groups = Groups(self.directory)
+        stack.callback(self.groups.end)
         for _ in range(self.needs.edges):
             self.start_edge()
         for _ in range(self.needs.workers):
             self.start_worker()
         self._wait_until_up()
-        self.watch = Watch(url, [f"{{{self.system.namespace}:0}}"])
+        self.watch = Watch(self.url, [f"{{{self.system.namespace}:0}}"])
         stack.callback(self.watch.close)
+
+    def url(self) -> str:
+        """Where Redis is now."""
+        if self.needs.sentinel is not None:
+            return f"{self.needs.sentinel.primary().url}/0"
+        port = self.needs.redis_port
+        return f"redis://127.0.0.1:{port}/0" if port else self.redis.url
+
+    def connect(self) -> redis.Redis:
+        return redis.Redis.from_url(self.url())
 
     # Processes.
 
@@ -171,7 +179,7 @@ class Stage:
         hosts = [f"127.0.0.1:{port}" for port in self.system.ports]
         rules = self._rules()
         known: dict[str, object] = {
-            "ledger": str(self._ledger),
+            "ledger": str(self.groups.ledger),
             "hosts": hosts,
             "calls": calls,
             "providers": [dialect.name for dialect in self._dialects()],
@@ -180,45 +188,11 @@ class Stage:
             "clear_every": rules.clear_every,
         }
         wanted = msgspec.convert({**known, **spec}, Spec)
-        with (self.directory / "callers.log").open("ab") as log:
-            self._callers.append(
-                subprocess.Popen(
-                    [
-                        sys.executable,
-                        "-m",
-                        "tests.system.chaos.callers",
-                        msgspec.json.encode(wanted).decode(),
-                    ],
-                    cwd=ROOT,
-                    env=environment(),
-                    stdin=subprocess.PIPE,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                )
-            )
-
-    def tell(self, command: str) -> None:
-        """All callers, see `tests.system.chaos.callers`."""
-        for callers in self._callers:
-            assert callers.stdin is not None
-            with contextlib.suppress(BrokenPipeError):
-                callers.stdin.write(f"{command}\n".encode())
-                callers.stdin.flush()
-
-    def records(self) -> ledger.Records:
-        return ledger.read(self._ledger)
+        self.groups.place(wanted)
 
     def wait_until_heard(self, frames: int, *, calls: int, within_s: float = _START_S) -> None:
         """So many frames more, on so many calls."""
-        before = len(self.records())
-
-        def have_heard() -> bool:
-            new = self.records()[before:]
-            heard = new["caller"][new["kind"] == Kind.HEARD]
-            counts = {int(caller): int((heard == caller).sum()) for caller in set(heard.tolist())}
-            return sum(count >= frames for count in counts.values()) >= calls
-
-        wait_until(have_heard, within_s=within_s)
+        self.groups.wait_until_heard(frames, calls=calls, within_s=within_s)
 
     def last(self, seconds: float) -> None:
         """Not a wait for anything: how long a fault lasts."""
@@ -229,12 +203,12 @@ class Stage:
     def finish(self, row: Row, *, keys_within_s: float = 5.0, cut: bool = False) -> Tally:
         """All hang up; fills the row with what the checker found. `cut`: calls may have ended
         before, because the fault ends them."""
-        self.tell("hang_up")
+        self.groups.tell("hang_up")
         self.wait_for_callers(row)
         self.wait_until_clean(row, within_s=keys_within_s)
         self.sample()
         tally = check(
-            self.records(),
+            self.groups.records(),
             read_reports(self.directory / "reports"),
             self._dialects(),
             self._rules(),
@@ -279,10 +253,6 @@ class Stage:
         if row.failures:
             row.notes.append(f"logs and ledger: {self.directory}")
 
-    @property
-    def _ledger(self) -> Path:
-        return self.directory / "ledger"
-
     def _dialects(self) -> list[Dialect]:
         """Caller n speaks the n-th, round and round."""
         known = known_dialects()
@@ -293,7 +263,9 @@ class Stage:
 
     def _way_to_redis(self, kind: str) -> dict[str, str]:
         self._new_proxy = self.proxies.open() if self.needs.proxied == kind else None
-        return {"REDIS_URL": self._new_proxy.url} if self._new_proxy else {}
+        if self._new_proxy is not None:
+            return {"REDIS_URL": self._new_proxy.url}
+        return {} if self.needs.sentinel is None else {"REDIS_URL": self.needs.sentinel.url}
 
     def _remember_proxy(self, process: Process) -> Process:
         if self._new_proxy is not None:
@@ -308,26 +280,7 @@ class Stage:
         self.system.wait_until_taking(self.needs.workers)
 
     def wait_for_callers(self, row: Row, *, within_s: float = _FINISH_S) -> None:
-        deadline = time.monotonic() + within_s
-        for callers in self._callers:
-            try:
-                code = callers.wait(max(0.1, deadline - time.monotonic()))
-                row.expect(code == 0, f"the callers ended with {code}")
-            except subprocess.TimeoutExpired:
-                row.expect(False, "the callers did not end")
-                callers.kill()
-                callers.wait()
-            if callers.stdin is not None:
-                with contextlib.suppress(BrokenPipeError):
-                    callers.stdin.close()
-
-    def _end_callers(self) -> None:
-        for callers in self._callers:
-            callers.kill()
-            callers.wait()
-            if callers.stdin is not None:
-                with contextlib.suppress(BrokenPipeError):
-                    callers.stdin.close()
+        row.failures += self.groups.wait(within_s=within_s)
 
 
 def _quietly(system: System) -> None:

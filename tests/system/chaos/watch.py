@@ -9,6 +9,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Callable
+from contextlib import suppress
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -45,10 +47,11 @@ class Change(NamedTuple):
 
 
 class Watch:
-    def __init__(self, url: str, tags: list[str]) -> None:
-        self._client = redis.Redis.from_url(
-            url, retry=Retry(NoBackoff(), 0), socket_timeout=_TIMEOUT_S, decode_responses=True
-        )
+    """`where` tells where Redis is now; it is asked again whenever Redis does not answer."""
+
+    def __init__(self, where: Callable[[], str], tags: list[str]) -> None:
+        self._where = where
+        self._client = _connect(where())
         self._tags = tags
         self._changes: dict[str, list[Change]] = defaultdict(list)
         self._owners: dict[str, str] = {}
@@ -84,7 +87,12 @@ class Watch:
             try:
                 self._sample()
             except redis.RedisError:
-                self._client.connection_pool.disconnect()
+                self._look_again()
+
+    def _look_again(self) -> None:
+        self._client.close()
+        with suppress(redis.RedisError):
+            self._client = _connect(self._where())
 
     def _sample(self) -> None:
         seen: dict[str, str] = {}
@@ -97,3 +105,9 @@ class Watch:
             if self._owners.get(call) != token:
                 self._changes[call].append(Change(now, token.partition(":")[0], token))
         self._owners = seen
+
+
+def _connect(url: str) -> redis.Redis:
+    return redis.Redis.from_url(
+        url, retry=Retry(NoBackoff(), 0), socket_timeout=_TIMEOUT_S, decode_responses=True
+    )
