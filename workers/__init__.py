@@ -3,8 +3,10 @@
 from common.audio import AudioFormat
 from common.events import CallEnded, DtmfReceived, MarkOutcome, MarkReached, ProviderFailed
 from workers.agent import Agent
+from workers.audio.files import load_sound
 from workers.call import Call
 from workers.sound import HeardAudio, Sound, wav
+from workers.speech import SpeechSettings, SpeechStarted, SpeechStopped
 
 __all__ = [
     "Agent",
@@ -17,5 +19,9 @@ __all__ = [
     "MarkReached",
     "ProviderFailed",
     "Sound",
+    "SpeechSettings",
+    "SpeechStarted",
+    "SpeechStopped",
+    "load_sound",
     "wav",
 ]

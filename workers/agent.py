@@ -15,6 +15,7 @@ from common.audio import AudioFormat
 from common.events import CallEnded, DtmfReceived, MarkReached, ProviderFailed
 from workers.call import Call
 from workers.sound import HeardAudio
+from workers.speech import SpeechSettings, SpeechStarted, SpeechStopped
 
 __all__ = ["Agent"]
 
@@ -27,6 +28,8 @@ class Agent:
     tracks: ClassVar[frozenset[str]] = frozenset({"inbound"})
     #: Whether `on_dtmf` is told keys that are heard as tones, where the provider reports none.
     detect_dtmf: ClassVar[bool] = False
+    #: When `on_speech_started` and `on_speech_stopped` are told; None: never.
+    speech: ClassVar[SpeechSettings | None] = None
     #: A Struct of what the agent must remember when its worker dies; None: nothing. It is stored
     #: after every handled event; each call begins with `State()`, so every field has a default.
     State: ClassVar[type[msgspec.Struct] | None] = None
@@ -41,6 +44,13 @@ class Agent:
 
     async def on_audio(self, call: Call, audio: HeardAudio) -> None:
         """The caller was heard, usually for 20 ms."""
+
+    async def on_speech_started(self, call: Call, speech: SpeechStarted) -> None:
+        """The caller began to speak, at `speech.offset_ms`. Told before the frame that made it
+        sure."""
+
+    async def on_speech_stopped(self, call: Call, speech: SpeechStopped) -> None:
+        """The caller fell silent, at `speech.offset_ms`."""
 
     async def on_dtmf(self, call: Call, dtmf: DtmfReceived) -> None:
         """The caller pressed a key: `dtmf.digit`, one of 0-9 * # A-D."""

@@ -1,23 +1,30 @@
-"""What is noticed in the caller's audio: keys, where the provider does not report them."""
+"""What is noticed in the caller's audio: speech that begins and ends, and keys, where the provider
+does not report them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TypeAlias
 
 import msgspec
 
 from common.events import CallStarted, DtmfReceived
 from workers.agent import Agent
+from workers.audio import vad
 from workers.audio.dtmf_detector import DtmfDetector
 from workers.sound import HeardAudio
+from workers.speech import SpeechEdge, SpeechStarted, SpeechStopped
 
-__all__ = ["Detectors", "Memory"]
+__all__ = ["Detectors", "Memory", "Noticed"]
+
+Noticed: TypeAlias = SpeechEdge | DtmfReceived
 
 
 class Memory(msgspec.Struct, array_like=True):
-    """What was told already and lasts: the key that is down."""
+    """What was told already and lasts: the key that is down, and whether the caller speaks."""
 
     key: str = ""
+    is_speaking: bool = False
 
 
 class Detectors:
@@ -25,14 +32,19 @@ class Detectors:
 
     def __init__(self, agent: type[Agent], started: CallStarted, memory: Memory) -> None:
         self._detects_keys = agent.detect_dtmf and not started.reports_dtmf
+        self._settings = agent.speech
         self._memory = memory
         self._keys: DtmfDetector | None = None
+        self._speech: vad.SpeechDetector | None = None
+        self._listened = 0  # samples that the speech detector was given
 
     @property
     def is_needed(self) -> bool:
-        return self._detects_keys
+        return self._detects_keys or self._settings is not None
 
-    def notice(self, audio: HeardAudio) -> Iterator[DtmfReceived]:
+    def notice(self, audio: HeardAudio) -> Iterator[Noticed]:
+        if self._settings is not None:
+            yield from self._spoken(audio)
         if self._detects_keys:
             yield from self._pressed(audio)
 
@@ -42,3 +54,22 @@ class Detectors:
         pressed = [DtmfReceived(digit) for digit in self._keys.process(audio.pcm)]
         self._memory.key = self._keys.held
         return pressed
+
+    def _spoken(self, audio: HeardAudio) -> list[SpeechEdge]:
+        if self._speech is None:
+            assert self._settings is not None
+            self._speech = vad.SpeechDetector(
+                audio.rate_hz,
+                onset_ms=self._settings.onset_ms,
+                hangover_ms=self._settings.hangover_ms,
+                is_speaking=self._memory.is_speaking,
+            )
+        # Anew for each frame: where a gap was too long to be filled, time jumps.
+        began_ms = audio.offset_ms - self._listened * 1000 // audio.rate_hz
+        self._listened += len(audio.pcm)
+        edges: list[SpeechEdge] = []
+        for edge in self._speech.process(audio.pcm):
+            told = SpeechStarted if isinstance(edge, vad.SpeechStarted) else SpeechStopped
+            edges.append(told(max(0, began_ms + edge.at * 1000 // audio.rate_hz)))
+        self._memory.is_speaking = self._speech.is_speaking
+        return edges

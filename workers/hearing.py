@@ -16,17 +16,17 @@ from typing import TypeAlias
 
 from common.audio import AudioFormat, Encoding
 from common.errors import AgentError
-from common.events import AudioReceived, CallStarted, DtmfReceived
+from common.events import AudioReceived, CallStarted
 from workers.agent import Agent
 from workers.audio.resampler import MAX_HZ, MIN_HZ
-from workers.detectors import Detectors, Memory
+from workers.detectors import Detectors, Memory, Noticed
 from workers.late_decoder import LateDecoder
 from workers.sound import Decoded, HeardAudio
 from workers.track import Track
 
 __all__ = ["CALLER", "Heard", "Hearing"]
 
-Heard: TypeAlias = HeardAudio | DtmfReceived
+Heard: TypeAlias = HeardAudio | Noticed
 
 #: The track of what the caller says. Detectors listen to no other.
 CALLER = "inbound"

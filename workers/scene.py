@@ -27,6 +27,7 @@ from workers.call import Call, CallRuntime
 from workers.detectors import Memory
 from workers.hearing import Heard, Hearing
 from workers.sound import HeardAudio
+from workers.speech import SpeechStarted, SpeechStopped
 
 __all__ = ["Scene", "read_start"]
 
@@ -97,6 +98,10 @@ class Scene:
                 await self.agent.on_audio(self.call, heard)
             case DtmfReceived():
                 await self.agent.on_dtmf(self.call, heard)
+            case SpeechStarted():
+                await self.agent.on_speech_started(self.call, heard)
+            case SpeechStopped():
+                await self.agent.on_speech_stopped(self.call, heard)
 
 
 def read_start(data: bytes) -> CallStarted:

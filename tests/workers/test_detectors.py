@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -8,11 +10,22 @@ from common.events import AudioReceived, CallStarted, DtmfReceived
 from workers.agent import Agent
 from workers.audio.codec import Pcm
 from workers.audio.dtmf_tones import dtmf_tones
-from workers.detectors import Detectors, Memory
+from workers.audio.files import load_sound
+from workers.detectors import Detectors, Memory, Noticed
 from workers.sound import Decoded, HeardAudio
+from workers.speech import SpeechSettings, SpeechStarted, SpeechStopped
 
 KEYLESS = CallStarted("mesmer", AudioFormat.pcmu(), reports_dtmf=False)
 WITH_KEYS = CallStarted("twilio", AudioFormat.pcmu())
+
+
+SPEECH = load_sound(Path(__file__).parents[1] / "fixtures" / "speech.wav").pcm
+LEAD_IN_MS = 100  # of silence, on both sides
+SILENCE = np.zeros(8000, np.int16)
+
+
+class Partner(Agent):
+    speech = SpeechSettings()
 
 
 class Switchboard(Agent):
@@ -44,6 +57,52 @@ def test_and_nowhere_else_nor_for_an_agent_that_does_not_ask(
     detectors = Detectors(agent, started, Memory())
     assert not detectors.is_needed
     assert keys(detectors, dtmf_tones("12", 8000)) == ""
+
+
+def edges(detectors: Detectors, pcm: Pcm, *, at_ms: int = 0) -> list[Noticed]:
+    """What is noticed in it, 20 ms at a time, when it begins at `at_ms`."""
+    return [
+        noticed
+        for start in range(0, len(pcm), 160)
+        for noticed in detectors.notice(heard(pcm[start : start + 160], at_ms=at_ms + start // 8))
+    ]
+
+
+def test_speech_begins_and_ends_where_it_does() -> None:
+    detectors = Detectors(Partner, WITH_KEYS, Memory())
+    assert detectors.is_needed
+    started, stopped = edges(detectors, np.concatenate((SILENCE, SPEECH, SILENCE)))
+    assert isinstance(started, SpeechStarted)
+    assert isinstance(stopped, SpeechStopped)
+    assert started.offset_ms == pytest.approx(1000 + LEAD_IN_MS, abs=140)
+    assert stopped.offset_ms == pytest.approx(1000 + len(SPEECH) / 8 - LEAD_IN_MS, abs=140)
+
+
+def test_speech_is_dated_by_the_stream_even_where_time_jumps() -> None:
+    detectors = Detectors(Partner, WITH_KEYS, Memory())
+    edges(detectors, SILENCE)
+    (started,) = edges(detectors, SPEECH, at_ms=90_000)
+    assert isinstance(started, SpeechStarted)
+    assert started.offset_ms == pytest.approx(90_000 + LEAD_IN_MS, abs=140)
+
+
+def test_settings_say_how_long_a_pause_is() -> None:
+    class Impatient(Agent):
+        speech = SpeechSettings(hangover_ms=60)
+
+    told = edges(Detectors(Impatient, WITH_KEYS, Memory()), np.concatenate((SPEECH, SILENCE)))
+    assert len(told) > 2
+
+
+def test_speech_that_began_before_a_takeover_only_ends() -> None:
+    memory = Memory()
+    (started,) = edges(Detectors(Partner, WITH_KEYS, memory), SPEECH[:8000])
+    assert isinstance(started, SpeechStarted)
+    after = Detectors(Partner, WITH_KEYS, Memory(memory.key, memory.is_speaking))
+    rest = np.concatenate((SPEECH[8000:], SILENCE))
+    (stopped,) = edges(after, rest, at_ms=1000)
+    assert isinstance(stopped, SpeechStopped)
+    assert stopped.offset_ms == pytest.approx(len(SPEECH) / 8 - LEAD_IN_MS, abs=140)
 
 
 def test_a_key_that_is_held_over_a_takeover_is_told_once() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import msgspec
+import numpy as np
 import pytest
 
 from common.audio import AudioFormat, Encoding
@@ -22,6 +23,7 @@ from workers.audio.dtmf_tones import dtmf_tones
 from workers.call import Call
 from workers.scene import Scene, read_start
 from workers.sound import HeardAudio
+from workers.speech import SpeechSettings, SpeechStarted, SpeechStopped
 
 KEYLESS = CallStarted("mesmer", AudioFormat.pcmu(), reports_dtmf=False)
 
@@ -108,6 +110,27 @@ async def test_all_that_one_frame_leads_to_is_handled_at_once_and_in_order() -> 
     await diary.handle(AudioReceived(press, 0, 1))
     await diary.handle(AudioReceived(press, 600, 4, lost_frames=2))
     assert diary.call.state.seen == ["dtmf 7", "audio 1", "audio 2", "dtmf 7", "audio 4"]
+
+
+async def test_speech_is_told_before_the_frame_that_made_it_sure() -> None:
+    class Partner(Diary):
+        speech = SpeechSettings(onset_ms=60, hangover_ms=100)
+
+        async def on_speech_started(self, call: Call, speech: SpeechStarted) -> None:
+            call.state.seen.append("started")
+
+        async def on_speech_stopped(self, call: Call, speech: SpeechStopped) -> None:
+            call.state.seen.append("stopped")
+
+    diary = scene(Partner)
+    noise = np.random.default_rng(1).normal(0, 3000, 160).astype(np.int16)
+    for sequence in range(1, 51):
+        pcm = noise if 20 <= sequence < 35 else np.zeros(160, np.int16)
+        await diary.handle(audio(sequence, codecs.encode(pcm, AudioFormat.pcmu())))
+    seen = diary.call.state.seen
+    assert sorted(set(seen) - {f"audio {n}" for n in range(1, 51)}) == ["started", "stopped"]
+    assert seen[seen.index("started") + 1] in [f"audio {n}" for n in range(22, 25)]
+    assert diary.state() is not None
 
 
 async def test_the_next_owner_does_not_tell_again_which_key_is_down() -> None:
