@@ -108,6 +108,15 @@ def test_fields_of_the_bandwidth_efficient_packing() -> None:
     assert f"{int.from_bytes(data):0264b}" == "0110" + "0" + "0010" + "1" + "1" * 253 + "0"
 
 
+def test_a_payload_as_telnyx_sends_it() -> None:
+    """33 bytes, as a user's code shows how they begin."""
+    data = b"\xf1\x6e" + bytes(31)
+    payload, packing = unpack_either(data, ALIGNED)
+    assert packing is EFFICIENT
+    assert payload.mode_request == NO_REQUEST
+    assert [(each.type, each.is_good) for each in payload.frames] == [(2, True)]
+
+
 def test_fields_of_the_octet_aligned_packing() -> None:
     """RFC 4867, 4.4: each field filled up to whole bytes."""
     payload = Payload(NO_REQUEST, (frame(SID, 0xFF), frame(NO_DATA, is_good=False)))
