@@ -484,18 +484,18 @@ async def test_the_loop_goes_on_while_work_is_offloaded(rig: OpenRig) -> None:
     assert blocked.commit()[1] == marks("done")
 
 
-async def test_listening_at_a_rate_that_the_call_has_not_is_said_at_once(
+async def test_listening_to_what_cannot_be_had_is_said_at_once(
     rig: OpenRig, caplog: pytest.LogCaptureFixture
 ) -> None:
-    agent = with_handler("on_mark", Diary.on_mark, listen=AudioFormat.pcm(16_000))
+    agent = with_handler("on_mark", Diary.on_mark, listen=AudioFormat.pcmu())
     call = rig(agent)
     assert await call.handle(STARTED) == agent_failed("AgentError")
     assert agent.seen == []  # type: ignore[attr-defined]
-    assert "Custom listens at 16000 Hz, the call is PCMU/8000" in caplog.text
+    assert "Custom listens to PCMU/8000: what can be had is AudioFormat.pcm(rate)" in caplog.text
 
 
-async def test_listening_at_the_call_s_rate_is_fine(rig: OpenRig) -> None:
-    call = rig(with_handler("on_mark", Diary.on_mark, listen=AudioFormat.pcm(8000)))
+async def test_listening_at_any_rate_is_fine(rig: OpenRig) -> None:
+    call = rig(with_handler("on_mark", Diary.on_mark, listen=AudioFormat.pcm(16_000)))
     assert await call.handle(STARTED) == []
 
 
