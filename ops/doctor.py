@@ -12,23 +12,23 @@ import importlib.util
 import os
 import re
 from collections.abc import Iterator, Mapping
-from enum import StrEnum
 from importlib import metadata
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
 
+from common import redis_url
 from common.errors import SettingsError, UsageError
+from common.keys import Lane, lanes
 from common.settings import settings_of
 from edge.configuration import provider_settings
 from edge.settings import EdgeSettings
-from ops import redis_facts, redis_server
+from ops import redis_advice, redis_facts, redis_server
+from ops.findings import Finding, Level
 from ops.plan import load_settings
-from ops.redis_facts import RedisFacts
 from workers.agent_loader import load_agent
 from workers.settings import WorkerSettings
 
-__all__ = ["Finding", "Level", "add_arguments", "examine", "run"]
+__all__ = ["add_arguments", "examine", "run"]
 
 _MINIMUM_VERSIONS = {"aiohttp": "3.14.5", "redis": "8.1", "hiredis": "3.0", "uvloop": "0.21"}
 # Compiled parts that aiohttp does without, several times slower, where they could not be built.
@@ -37,33 +37,21 @@ _PREFIX = "TRUNKLINE_"
 _VARIABLES_OF_THE_TESTS = {"TRUNKLINE_TEST_REDIS"}
 
 
-class Level(StrEnum):
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-class Finding(NamedTuple):
-    level: Level
-    subject: str
-    text: str
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Everything is in the environment, as for the processes that doctor speaks of."""
 
 
 def run(args: argparse.Namespace) -> int:
     findings = list(examine(os.environ))
-    for level, subject, text in findings:
-        print(f"{level:<4}  {subject:<8}  {text}")
+    for finding in findings:
+        print(finding)
     return int(any(finding.level is Level.FAIL for finding in findings))
 
 
 def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
     yield from _settings(environ)
     yield from _unknown_variables(environ)
-    yield from _redis(environ.get("REDIS_URL", "").strip())
+    yield from _redis(environ)
     yield from _packages(environ)
 
 
@@ -99,11 +87,13 @@ def _unknown_variables(environ: Mapping[str, str]) -> Iterator[Finding]:
             yield Finding(Level.WARN, "settings", f"{name} is unknown; {advice}")
 
 
-def _redis(url: str) -> Iterator[Finding]:
+def _redis(environ: Mapping[str, str]) -> Iterator[Finding]:
+    url = environ.get("REDIS_URL", "").strip()
+    if url and not _is_understood(url):
+        return  # told by `_settings`
     try:
         if url:
-            facts = redis_facts.ask(url)
-            yield from _judge_redis(facts, redis_facts.redacted(url))
+            yield from redis_advice.advise(redis_facts.ask(url), _lanes(environ))
         else:
             binary = redis_server.find_binary()
             text = f"REDIS_URL is not set; `trunkline up` runs {binary.version}, {binary.origin}"
@@ -112,28 +102,20 @@ def _redis(url: str) -> Iterator[Finding]:
         yield Finding(Level.FAIL, "redis", str(error))
 
 
-def _judge_redis(facts: RedisFacts, place: str) -> Iterator[Finding]:
-    name = f"{facts.software} {facts.version}"
-    if redis_server.is_recent(facts.version):
-        yield Finding(Level.OK, "redis", f"{name} at {place}")
-    else:
-        yield Finding(Level.FAIL, "redis", f"{name} at {place}: upgrade to 6.2 or newer")
-    if facts.eviction == "noeviction":
-        yield Finding(Level.OK, "redis", "evicts nothing")
-    elif facts.eviction:
-        text = f"maxmemory-policy is {facts.eviction}, which drops live calls: set noeviction"
-        yield Finding(Level.FAIL, "redis", text)
-    else:
-        text = "does not tell its maxmemory-policy; make sure that it is noeviction"
-        yield Finding(Level.WARN, "redis", text)
-    if facts.appends_to_file:
-        yield Finding(Level.OK, "redis", "keeps live calls over a restart")
-    else:
-        text = (
-            "appendonly is off: after a restart of Redis, agents forget what they know of live"
-            " calls; set appendonly yes, appendfsync everysec"
-        )
-        yield Finding(Level.WARN, "redis", text)
+def _is_understood(url: str) -> bool:
+    try:
+        redis_url.parse(url)
+    except ValueError:
+        return False
+    return True
+
+
+def _lanes(environ: Mapping[str, str]) -> list[Lane]:
+    try:
+        edge, _ = load_settings(environ)
+    except SettingsError:  # told by `_settings`
+        return []
+    return lanes(edge.namespace, edge.lanes)
 
 
 def _packages(environ: Mapping[str, str]) -> Iterator[Finding]:

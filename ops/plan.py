@@ -125,5 +125,4 @@ def _check_ports(host: str, first: int, count: int) -> None:
 def _describe_redis(binary: RedisBinary | None, url: str) -> str:
     if binary is not None:
         return f"Redis {binary.version}, {binary.origin}, at {url}"
-    facts = redis_facts.ask(url)
-    return f"{facts.software} {facts.version} at {redis_facts.redacted(url)}"
+    return str(redis_facts.ask(url))

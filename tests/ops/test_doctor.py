@@ -7,8 +7,9 @@ import pytest
 import redis as redis_py
 
 from ops import doctor, redis_facts, redis_server
-from ops.doctor import Finding, Level
-from ops.redis_facts import RedisFacts
+from ops.findings import Finding, Level
+from ops.redis_facts import RedisFacts, ServerFacts
+from tests.redis_topologies import cluster, sentinel
 
 
 @pytest.fixture
@@ -87,8 +88,36 @@ def test_a_redis_that_is_away_fails_without_showing_its_password() -> None:
     assert "secret" not in text
 
 
+def test_a_url_that_is_wrong_is_told_once() -> None:
+    (text,) = findings(Level.FAIL, REDIS_URL="redis+sentinel://user:secret@a,b")
+    assert text.startswith("settings: REDIS_URL: expected the service")
+
+
+def test_sentinels_over_a_primary_that_keeps_nothing() -> None:
+    with sentinel() as trio:
+        sound = findings(Level.OK, REDIS_URL=trio.url)
+        assert findings(Level.FAIL, REDIS_URL=trio.url) == []
+        (warning,) = findings(Level.WARN, REDIS_URL=trio.url)
+    assert f"redis: 3 sentinels watch 127.0.0.1:{trio.nodes[0].port}" in sound
+    assert "appendonly is off" in warning
+
+
+def test_a_cluster_and_how_its_lanes_are_spread() -> None:
+    with cluster(settings={"appendonly": "yes"}) as shards:
+        warnings = findings(Level.WARN, REDIS_URL=shards.url)
+        assert warnings[0] == (
+            "redis: TRUNKLINE_LANES is 1, so that all calls use one shard of 3; set it to 24,"
+            " everywhere"
+        )
+        spread = findings(Level.OK, REDIS_URL=shards.url, TRUNKLINE_LANES="24")
+        assert any(text.startswith("redis: lanes: ") for text in spread)
+        shards.nodes[1].kill()
+        failed = findings(Level.FAIL, REDIS_URL=shards.url)
+    assert any(f"127.0.0.1:{shards.nodes[1].port}" in text for text in failed)
+
+
 def test_an_old_redis_and_an_old_package_say_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    old = RedisFacts("Redis", "6.0.16", "", appends_to_file=True)
+    old = RedisFacts("redis://elsewhere", (ServerFacts("elsewhere:6379", version="6.0.16"),))
     monkeypatch.setattr(redis_facts, "ask", lambda url: old)
     monkeypatch.setattr("importlib.metadata.version", lambda package: "1.2.3")
     failed = findings(Level.FAIL, REDIS_URL="redis://elsewhere")
