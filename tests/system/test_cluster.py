@@ -42,7 +42,8 @@ class SystemOverCluster(System):
         return [key.encode() for key in keys if any(kind in key for kind in kinds)]
 
     def unfinished(self) -> int:
-        return sum(self._node_of(lane).client.xlen(lane.calls) for lane in self.lanes)
+        entries: int = sum(self._node_of(lane).client.xlen(lane.calls) for lane in self.lanes)
+        return entries
 
     def used_lanes(self) -> set[int]:
         """Those that have had a call."""
@@ -63,7 +64,8 @@ class SystemOverCluster(System):
     def _waiting_workers(self) -> int:
         """A worker waits on every lane."""
         clients = [client for node in self._shards.nodes for client in node.client.client_list()]
-        return sum(client["cmd"] == "xreadgroup" for client in clients) // LANES
+        waits: int = sum(client["cmd"] == "xreadgroup" for client in clients)
+        return waits // LANES
 
 
 def spread(shards: Cluster) -> tuple[str, list[Lane]]:
@@ -172,7 +174,12 @@ async def test_a_slot_that_is_half_moved_does_not_answer_until_it_has(shards: Cl
 
 def test_calls_of_every_lane_reach_a_worker(shards: Cluster, system: SystemOverCluster) -> None:
     system.start()
-    wait_until(lambda: system.echo(calls=8) or len(system.used_lanes()) == LANES)
+
+    def all_lanes_are_used() -> bool:
+        system.echo(calls=8)  # each lies on any lane
+        return len(system.used_lanes()) == LANES
+
+    wait_until(all_lanes_are_used)
 
 
 def test_calls_go_on_while_their_slots_move(shards: Cluster, system: SystemOverCluster) -> None:
