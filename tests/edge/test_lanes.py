@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+import asyncio
 import uuid
 
+from redis.asyncio import Redis
+
+from common.audio import AudioFormat
+from common.events import CallEnded, CallStarted, EndReason
 from common.process import background
 from edge.lanes import EdgeLanes
 from edge.settings import EdgeSettings
@@ -33,3 +38,36 @@ async def test_lanes_answer_once_every_lane_does(redis_url: str) -> None:
             await lanes.flushed()
             await proxy.go_away()
             await until(lambda: not lanes.are_answering())
+
+
+async def test_edge_is_alive_on_every_lane_until_it_leaves(redis_url: str, redis: Redis) -> None:
+    lanes = EdgeLanes(EdgeSettings(redis_url=redis_url, namespace="tl", lanes=3))
+    keys = [f"{{tl:{number}}}:edges" for number in range(3)]
+
+    async def leases() -> list[bool]:
+        return [await redis.zscore(key, lanes.edge_id) is not None for key in keys]
+
+    async def are_all_there() -> bool:
+        return all(await leases())
+
+    async with background(lanes.run()):
+        await until(are_all_there)
+        await lanes.leave()
+        assert await leases() == [False] * 3
+
+
+async def test_edge_does_not_leave_before_the_end_of_its_calls_is_stored(
+    redis_url: str, redis: Redis
+) -> None:
+    lanes = EdgeLanes(EdgeSettings(redis_url=redis_url, namespace="tl"))
+    lane, keys = lanes.place("c1")
+    call = lane.open_call(keys, on_lost=lambda: None, on_not_taken=lambda: None)
+    async with background(lanes.run()):
+        call.announce(CallStarted("dummy", AudioFormat.pcmu()), at_ms=1)
+        leaving = asyncio.create_task(lanes.leave())
+        await lane.writer.flushed()
+        assert not leaving.done()
+        call.append(CallEnded(EndReason.EDGE_DRAINED), at_ms=2)
+        async with asyncio.timeout(5):
+            await leaving
+    assert await redis.xlen(keys.events) == 2
