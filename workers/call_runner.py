@@ -47,6 +47,8 @@ class Surroundings(NamedTuple):
 
     executor: Executor
     gate: Gate
+    #: Runs in the place of an agent whose workers die of a call.
+    last_words: type[Agent]
 
 
 class CallRunner:
@@ -68,6 +70,8 @@ class CallRunner:
         self._progress = Progress(claim)
         self._outbox = Outbox(self._progress, on_progress=on_progress)
         started = read_start(claim.start)
+        if self._is_poisoned:
+            agent = surroundings.last_words
         self._open: Callable[[], Scene] = lambda: Scene(agent, call_id, started, self, claim.state)
         #: None until the call runs, and once the agent has failed.
         self._scene: Scene | None = None
@@ -82,6 +86,10 @@ class CallRunner:
     @property
     def is_settled(self) -> bool:
         return self._progress.is_settled
+
+    @property
+    def _is_poisoned(self) -> bool:
+        return self._claim.deaths >= _MAX_DEATHS
 
     @property
     def is_past_its_beginning(self) -> bool:
@@ -176,22 +184,23 @@ class CallRunner:
         return envelope.event
 
     async def _begin(self) -> None:
-        if self._claim.deaths >= _MAX_DEATHS:
-            metrics.CALLS_POISONED.inc()
-            _log.error(
-                "call is ended: its workers die of it",
-                extra={"call": self.call_id, "deaths": self._claim.deaths},
-            )
-            self._hang_up("killed its workers")
-            return
         try:
             self._scene = self._open()
         except Exception as error:  # noqa: BLE001 - rule 3
             self._give_up(error)
             return
-        if self._claim.cursor:
+        if self._claim.cursor or self._is_poisoned:
             with self._outbox.beside():
                 await self._contain(self._scene.resume())
+        if self._is_poisoned:
+            self._end_poisoned()
+
+    def _end_poisoned(self) -> None:
+        metrics.CALLS_POISONED.inc()
+        extra = {"call": self.call_id, "deaths": self._claim.deaths}
+        _log.error("call is ended: its workers die of it", extra=extra)
+        self._scene = None
+        self._hang_up("killed its workers")
 
     async def _handle(self, event: Event) -> None:
         if self._scene is not None:

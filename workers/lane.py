@@ -17,6 +17,7 @@ from workers.capacity import Capacity
 from workers.claims import Claims
 from workers.gate import Gate
 from workers.intake import Intake
+from workers.last_words import last_words
 from workers.lease import Lease
 from workers.owned_call import OwnedCall
 from workers.owned_calls import OwnedCalls
@@ -52,7 +53,7 @@ class WorkerLane:
         self._calls = OwnedCalls(
             settings,
             agent,
-            Surroundings(executor, self._gate),
+            Surroundings(executor, self._gate, last_words(settings.fallback_prompt)),
             capacity,
             self._writer,
             self._reader,

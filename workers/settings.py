@@ -21,6 +21,10 @@ class WorkerSettings(ProcessSettings, frozen=True, kw_only=True):
     worker_calls: Annotated[
         int, Meta(ge=1, le=10_000, description="calls a worker runs at a time")
     ] = 100
+    fallback_prompt: Annotated[
+        str,
+        Meta(description="sound file for a caller whose call kills its workers; empty: none"),
+    ] = ""
     offload_threads: Annotated[
         int, Meta(ge=1, le=256, description="threads for call.offload()")
     ] = 4

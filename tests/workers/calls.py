@@ -90,7 +90,7 @@ class Rig:
             "c1",
             begin or claim(),
             agent,
-            Surroundings(executor, Gate()),
+            Surroundings(executor, Gate(), Agent),
             on_progress=self._progressed,
         )
         self.task = asyncio.create_task(self.runner.run())
