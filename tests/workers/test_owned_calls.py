@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import msgspec
+import pytest
+from redis.asyncio import Redis
+
+from common import bus
+from common.bus import Claim
+from common.commands import HangUp, SetMark
+from common.events import CallEnded, DtmfReceived, EndReason
+from common.keys import CallKeys
+from common.link import Link
+from common.process import background
+from common.writer import Writer
+from tests.workers.calls import ENDED, LANE, announce, append, audio, commands_in, eventually
+from workers import metrics
+from workers.agent import Agent
+from workers.call import Call
+from workers.call_runner import Surroundings
+from workers.capacity import Capacity
+from workers.claims import Claims
+from workers.gate import Gate
+from workers.last_words import last_words
+from workers.owned_calls import OwnedCalls
+from workers.reader import EventReader
+from workers.settings import WorkerSettings
+
+ME = "worker-1"
+
+ENDS: list[CallEnded] = []
+
+
+class Counting(Agent):
+    class State(msgspec.Struct):
+        pressed: int = 0
+
+    async def on_resumed(self, call: Call) -> None:
+        await call.mark(f"resumed {call.state.pressed}")
+
+    async def on_dtmf(self, call: Call, dtmf: DtmfReceived) -> None:
+        call.state.pressed += 1
+        await call.mark(f"{dtmf.digit} {call.state.pressed}")
+        if dtmf.digit == "*":
+            await asyncio.Event().wait()
+
+    async def on_stop(self, call: Call, stop: CallEnded) -> None:
+        ENDS.append(stop)
+
+
+class Desk:
+    """Owned calls with everything that they need, without a lane round them."""
+
+    def __init__(self, redis_url: str, writer: Writer, executor: ThreadPoolExecutor) -> None:
+        self.link = Link(redis_url, timeout_s=2.0)
+        self.capacity = Capacity(10)
+        self.gate = Gate()
+        self.writer = writer
+        self.reader = EventReader(
+            self.link, tick_s=0.002, on_unreadable=lambda call: self.calls.given_up(call)
+        )
+        self.calls = OwnedCalls(
+            WorkerSettings(lease_ms=1000),
+            Counting,
+            Surroundings(executor, self.gate, last_words("")),
+            self.capacity,
+            writer,
+            self.reader,
+        )
+        self.claims = Claims(LANE, ME, writer, self.capacity, self.calls.own)
+        self.calls.claims = self.claims
+
+    async def own(self, keys: CallKeys, *, suspects: bool = False, number: int = 1) -> None:
+        token = f"{ME}:{number}"
+        claim = bus.read_claim(await self.writer.ask(bus.claim(keys, token, suspects=suspects)))
+        assert isinstance(claim, Claim)
+        self.capacity.take()
+        self.calls.own(keys, token, claim)
+
+    async def is_rid_of_all(self) -> None:
+        await eventually(lambda: not self.calls._calls and self.capacity.running == 0)
+
+
+@pytest.fixture
+async def desk(redis_url: str, writer: Writer, executor: ThreadPoolExecutor) -> AsyncIterator[Desk]:
+    ENDS.clear()
+    desk = Desk(redis_url, writer, executor)
+    async with background(desk.reader.run()):
+        yield desk
+        await desk.calls.leave_behind()
+    await desk.link.close()
+
+
+async def has_marks(redis: Redis, keys: CallKeys, *names: str) -> None:
+    async def is_so() -> bool:
+        return await commands_in(redis, keys) == [SetMark(name) for name in names]
+
+    await eventually(is_so)
+
+
+async def token_of(redis: Redis, keys: CallKeys) -> Any:
+    return await redis.hget(keys.call, "token")
+
+
+async def test_a_call_is_run_and_finished(desk: Desk, link: Link, redis: Redis) -> None:
+    keys = await announce(link, "c1")
+    await desk.own(keys)
+    await append(link, keys, DtmfReceived("1"))
+    await has_marks(redis, keys, "1 1")
+    await append(link, keys, ENDED, first=3)
+    await desk.is_rid_of_all()
+    await desk.writer.flushed()
+    assert await redis.exists(keys.call, keys.events, keys.commands) == 0
+
+
+async def test_handed_over_a_call_goes_on_where_it_was(
+    desk: Desk, link: Link, redis: Redis
+) -> None:
+    keys = await announce(link, "c1")
+    await desk.own(keys)
+    await append(link, keys, DtmfReceived("1"), audio(1))
+    await has_marks(redis, keys, "1 1")
+    before = metrics.HANDOVERS._value.get()
+    desk.gate.shut()
+    await desk.calls.hand_over()
+    await desk.is_rid_of_all()
+    assert metrics.HANDOVERS._value.get() == before + 1
+    assert await token_of(redis, keys) == b""
+
+    desk.gate = desk.calls._surroundings.gate
+    fresh = Gate()
+    desk.calls._surroundings = desk.calls._surroundings._replace(gate=fresh)
+    await desk.own(keys, number=2)
+    await append(link, keys, DtmfReceived("2"), first=4)
+    await has_marks(redis, keys, "1 1", "resumed 1", "2 2")
+
+
+async def test_a_handler_in_the_middle_is_run_again_and_issues_the_rest(
+    desk: Desk, link: Link, redis: Redis
+) -> None:
+    keys = await announce(link, "c1")
+    await desk.own(keys)
+    await append(link, keys, DtmfReceived("*"))
+    await has_marks(redis, keys, "* 1")
+    desk.gate.shut()
+    await desk.calls.hand_over()
+    await desk.is_rid_of_all()
+    assert await redis.hmget(keys.call, "token", "partial") == [b"", b"1"]
+    desk.calls._surroundings = desk.calls._surroundings._replace(gate=Gate())
+    await desk.own(keys, number=2)
+    await has_marks(redis, keys, "* 1", "resumed 0")
+
+
+async def test_calls_of_a_dead_edge_are_ended_once(desk: Desk, link: Link, redis: Redis) -> None:
+    keys = await announce(link, "c1")
+    await desk.own(keys)
+    desk.calls.end_calls_of(["edge-2"])
+    desk.calls.end_calls_of(["edge-1"])
+    desk.calls.end_calls_of(["edge-1"])
+    await desk.is_rid_of_all()
+    assert [end.reason for end in ENDS] == [EndReason.EDGE_LOST]
+    await desk.writer.flushed()
+    assert await redis.exists(keys.call) == 0
+
+
+async def test_verified_calls_stay_and_others_go(desk: Desk, link: Link, redis: Redis) -> None:
+    ours, others, forgotten = [await announce(link, name) for name in ("a", "b", "c")]
+    for number, keys in enumerate((ours, others, forgotten), 1):
+        await desk.own(keys, number=number)
+    await redis.hset(others.call, "token", "worker-2:1")
+    await redis.delete(forgotten.call)
+    await desk.calls.verify(may_restore=False)
+    await eventually(lambda: desk.capacity.running == 1)
+    await append(link, ours, DtmfReceived("1"))
+    await has_marks(redis, ours, "1 1")
+    assert await token_of(redis, others) == b"worker-2:1"
+
+
+async def test_a_call_that_redis_has_forgotten_is_given_back(
+    desk: Desk, link: Link, redis: Redis
+) -> None:
+    keys = await announce(link, "c1")
+    await desk.own(keys)
+    await append(link, keys, DtmfReceived("1"))
+    await has_marks(redis, keys, "1 1")
+    await redis.delete(keys.call, keys.commands, keys.events, keys.calls)
+    await desk.calls.verify(may_restore=True)
+    again = bus.announce(keys, "edge-1", b"start", keep_ms=60_000)
+    assert await desk.writer.ask(again) == 1
+
+    async def is_ours() -> bool:
+        return bool(await token_of(redis, keys) == f"{ME}:1".encode())
+
+    await eventually(is_ours)
+    await has_marks(redis, keys, "1 1")
+
+
+async def test_a_call_that_killed_three_workers_is_ended_without_its_agent(
+    desk: Desk, link: Link, redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    keys = await announce(link, "c1")
+    for number in range(3):
+        await desk.writer.ask(bus.claim(keys, f"dead-{number}:1", suspects=True))
+    await desk.own(keys, suspects=True)
+    hang_up = HangUp(EndReason.AGENT_FAILED, "killed its workers")
+
+    async def is_ended() -> bool:
+        return await commands_in(redis, keys) == [hang_up]
+
+    await eventually(is_ended)
+    assert "its workers die of it" in caplog.text
+    await append(link, keys, DtmfReceived("1"), ENDED)
+    await desk.is_rid_of_all()
+    assert ENDS == []
+
+
+async def test_events_that_are_no_stream_end_the_call(desk: Desk, link: Link, redis: Redis) -> None:
+    keys = await announce(link, "c1")
+    await redis.delete(keys.events)
+    await redis.set(keys.events, "no stream")
+    await desk.own(keys)
+    await desk.is_rid_of_all()
+    await desk.writer.flushed()
+    assert await redis.exists(keys.call, keys.events) == 0
