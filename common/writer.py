@@ -74,6 +74,12 @@ class Writer:
         self._is_flushed.clear()
         self._wakeup.set()
 
+    async def ask(self, request: Request) -> Any:
+        """Submit, and wait for the reply."""
+        reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.submit(request, lambda answer: None if reply.done() else reply.set_result(answer))
+        return await reply
+
     async def flushed(self) -> None:
         """Returns once everything submitted was answered."""
         await self._is_flushed.wait()
