@@ -44,9 +44,11 @@ def load_sound(path: str | Path) -> Sound:
 
 def _read(file: BinaryIO) -> Sound:
     with av.open(file, "r", options=_KINDS) as container:
-        if not container.streams.audio:
+        # A stream of a codec that nobody knows has no context, and few attributes.
+        known = [stream for stream in container.streams.audio if stream.codec_context is not None]
+        if not known:
             return Sound(np.zeros(0, np.int16), MIN_HZ)
-        stream = container.streams.audio[0]
+        stream = known[0]
         mixer = av.AudioResampler("s16", "mono", stream.rate)
         mixed = [part for frame in container.decode(stream) for part in mixer.resample(frame)]
         mixed += mixer.resample(None)

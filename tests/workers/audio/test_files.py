@@ -140,6 +140,7 @@ def test_full_scale_on_both_channels_does_not_wrap(tmp_path: Path) -> None:
         (b"hello\n" * 100, "damaged, or no WAV, FLAC, MP3 or Ogg file"),
         (bytes(5000), "damaged, or no WAV, FLAC, MP3 or Ogg file"),
         (wav_file(b"", 8000), "holds no sound"),
+        (wav_file(bytes(2000), 8000, tag=0xBEEF), "holds no sound"),  # a codec that nobody knows
         (wav_file(bytes(2000), 2000), "2000 Hz is not within 4000 to 192000 Hz"),
         (b"#EXTM3U\n#EXTINF:10,\n/etc/hostname\n", "damaged, or no WAV"),
     ],
