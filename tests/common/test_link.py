@@ -15,6 +15,7 @@ from common.keys import lanes
 from common.link import Link
 from ops import redis_server
 from tests.chaos_proxy import ChaosProxy
+from tests.redis_topologies import SERVICE, sentinel
 
 KEYS = lanes("link", 1)[0].keys("c1")
 ANNOUNCE = bus.announce(KEYS, "edge", b"first")
@@ -275,3 +276,26 @@ async def test_server_that_does_not_tell_who_it_is_serves_all_the_same(
     assert await link.execute([(b"PING",)]) == [b"PONG"]
     assert link.server_id == ""
     await link.close()
+
+
+async def test_server_that_is_a_replica_does_not_answer(private: PrivateRedis) -> None:
+    """It would answer reads with what was, and writes not at all."""
+    link = Link(private.url, timeout_s=2.0)
+    await link.execute([(b"REPLICAOF", b"127.0.0.1", 1)])
+    await link.close()
+    for _ in range(2):
+        with pytest.raises(LinkError, match="a replica"):
+            await link.execute([(b"PING",)])
+
+
+async def test_primary_that_is_no_more_is_asked_of_another_sentinel() -> None:
+    """The first sentinel is sure of a server that is no more; the second knows better."""
+    with sentinel(nodes=1, sentinels=1) as stale, sentinel(nodes=1, sentinels=1) as fresh:
+        stale.nodes[0].kill()
+        places = f"127.0.0.1:{stale.sentinels[0].port},127.0.0.1:{fresh.sentinels[0].port}"
+        link = Link(f"redis+sentinel://{places}/{SERVICE}", timeout_s=0.5)
+        with pytest.raises(LinkError):
+            await link.execute([(b"PING",)])
+        assert await link.execute([(b"PING",)]) == [b"PONG"]
+        assert link.server_id.startswith(fresh.nodes[0].info("server")["run_id"])
+        await link.close()
