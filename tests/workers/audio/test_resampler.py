@@ -15,7 +15,7 @@ PEAK = 16_000
 RATES = [8000, 16_000, 24_000, 48_000]
 PAIRS = list(itertools.permutations(RATES, 2))
 #: From files; the last have next to no common measure.
-ODD_PAIRS = [(22_050, 8000), (44_100, 16_000), (11_025, 24_000), (22_254, 8000), (8000, 22_254)]
+ODD_PAIRS = [(22_050, 8000), (44_100, 16_000), (11_025, 16_000), (22_254, 8000), (8000, 22_254)]
 
 
 def tone(hz: float, rate_hz: int, *, seconds: float = 0.5) -> Pcm:
