@@ -6,27 +6,32 @@
 -- ARGV  1 call id   2 edge id   3 first event, encoded   4 time to live, s
 --       5 sequence of the last command that the edge has read   6 ms to keep it for its owner
 -- Answers the sequence of the last event that is stored.
-if redis.call('EXISTS', KEYS[2]) == 1 then
-  if redis.call('EXISTS', KEYS[3]) == 0 then
-    return 0
+local read = redis.call('HGET', KEYS[2], 'read')
+if read then
+  -- The next owner must not number its commands as those that were read and then lost.
+  if tonumber(read) < tonumber(ARGV[5]) then
+    redis.call('HSET', KEYS[2], 'read', ARGV[5])
   end
-  local facts = redis.call('XINFO', 'STREAM', KEYS[3])
-  for i = 1, #facts, 2 do
-    if facts[i] == 'last-generated-id' then
-      return tonumber(string.match(facts[i + 1], '^%d+'))
+  if redis.call('EXISTS', KEYS[3]) == 1 then
+    local facts = redis.call('XINFO', 'STREAM', KEYS[3])
+    for i = 1, #facts, 2 do
+      if facts[i] == 'last-generated-id' then
+        return tonumber(string.match(facts[i + 1], '^%d+'))
+      end
     end
   end
+else
+  local kept_until = 0
+  if tonumber(ARGV[6]) > 0 then
+    local time = redis.call('TIME')
+    kept_until = time[1] * 1000 + math.floor(time[2] / 1000) + tonumber(ARGV[6])
+  end
+  local entry = redis.call('XADD', KEYS[1], '*', 'e', ARGV[1])
+  redis.call('HSET', KEYS[2], 'edge', ARGV[2], 'entry', entry, 'start', ARGV[3], 'token', '',
+    'claims', 0, 'commit', 0, 'cursor', 0, 'partial', 0, 'out', ARGV[5], 'read', ARGV[5],
+    'state', '', 'kept_until', kept_until, 'deaths', 0, 'died_at', '')
+  redis.call('EXPIRE', KEYS[2], ARGV[4])
 end
-local kept_until = 0
-if tonumber(ARGV[6]) > 0 then
-  local time = redis.call('TIME')
-  kept_until = time[1] * 1000 + math.floor(time[2] / 1000) + tonumber(ARGV[6])
-end
-local entry = redis.call('XADD', KEYS[1], '*', 'e', ARGV[1])
-redis.call('HSET', KEYS[2], 'edge', ARGV[2], 'entry', entry, 'start', ARGV[3], 'token', '',
-  'claims', 0, 'commit', 0, 'cursor', 0, 'partial', 0, 'out', ARGV[5], 'state', '',
-  'kept_until', kept_until, 'deaths', 0, 'died_at', '')
 redis.call('XADD', KEYS[3], '1-0', 'e', ARGV[3])
-redis.call('EXPIRE', KEYS[2], ARGV[4])
 redis.call('EXPIRE', KEYS[3], ARGV[4])
 return 1

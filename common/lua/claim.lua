@@ -5,17 +5,20 @@
 -- ARGV  1 the new owner's token, unique for ever: <worker>:<n>   2 group
 --       3 '1' when the call may be one that kills its owners
 -- Answers {commit, cursor, partial, out, state, first event, edge, deaths}, or GONE, or TAKEN (its
--- owner lives, or is the caller), or KEPT (for the owner that Redis has forgotten: ask again), or SUSPECT (its owner
--- died where the one before had died).
+-- owner lives, or is the caller), or KEPT (for the owner that Redis has forgotten: ask again), or
+-- SUSPECT (its owner died where the one before had died).
 --
--- `deaths` counts owners that died one after another without the call getting any further.
+-- `deaths` counts owners that died one after another without the call getting any further. `out`
+-- is never less than what the edge has read, be it that a failover has lost it.
 local facts = redis.call('HMGET', KEYS[2], 'token', 'commit', 'cursor', 'partial', 'out', 'state',
-  'start', 'edge', 'deaths', 'died_at', 'kept_until', 'entry')
+  'start', 'edge', 'deaths', 'died_at', 'kept_until', 'entry', 'read')
 local token = facts[1]
 if not token then
   return 'GONE'
 end
-local deaths = tonumber(facts[9])
+local out = tonumber(facts[5])
+-- Those who died elsewhere count no longer: the call has got further since.
+local deaths = facts[10] == facts[3] and tonumber(facts[9]) or 0
 if token ~= ARGV[1] then
   local time = redis.call('TIME')
   local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -32,17 +35,15 @@ if token ~= ARGV[1] then
       redis.pcall('XCLAIM', KEYS[1], ARGV[2], owner, 0, facts[12], 'JUSTID')
       return 'TAKEN'
     end
-    if facts[10] ~= facts[3] then
-      deaths = 0
-    end
     if deaths > 0 and ARGV[3] ~= '1' then
       return 'SUSPECT'
     end
     deaths = deaths + 1
     redis.call('HSET', KEYS[2], 'deaths', deaths, 'died_at', facts[3])
   end
-  redis.call('HSET', KEYS[2], 'token', ARGV[1], 'kept_until', 0)
+  out = math.max(out, tonumber(facts[13]))
+  redis.call('HSET', KEYS[2], 'token', ARGV[1], 'out', out, 'kept_until', 0)
   redis.call('HINCRBY', KEYS[2], 'claims', 1)
 end
-return {tonumber(facts[2]), tonumber(facts[3]), tonumber(facts[4]), tonumber(facts[5]), facts[6],
+return {tonumber(facts[2]), tonumber(facts[3]), tonumber(facts[4]), out, facts[6],
   facts[7], facts[8], deaths}

@@ -25,19 +25,19 @@ end
 if stored ~= number - 1 then
   return 'CONFLICT'
 end
-local before = tonumber(facts[3])
-local out = before
+local out = tonumber(facts[3])
 for i = 8, #ARGV do
   out = out + 1
-  redis.call('XADD', KEYS[3], string.format('%d-0', out), 'e', ARGV[i])
+  local id = string.format('%d-0', out)
+  if not redis.call('XADD', KEYS[3], 'NOMKSTREAM', id, 'e', ARGV[i]) then
+    redis.call('XADD', KEYS[3], id, 'e', ARGV[i])
+    -- The dead man's switch: a new stream needs one at once.
+    redis.call('EXPIRE', KEYS[3], ARGV[5])
+  end
 end
 redis.call('HSET', KEYS[1], 'commit', number, 'cursor', ARGV[3], 'partial', ARGV[4], 'out', out)
 if ARGV[6] == '1' then
   redis.call('HSET', KEYS[1], 'state', ARGV[7])
-end
--- The dead man's switch: a new stream needs one at once.
-if before == 0 and out > 0 then
-  redis.call('EXPIRE', KEYS[3], ARGV[5])
 end
 -- Housekeeping need not be done at every step: events behind the cursor, and the switch of all keys.
 if number % 32 == 1 then

@@ -7,23 +7,25 @@
 --       5 number of the last commit   6 cursor   7 partial   8 state
 --       9 sequence of the first command that follows   10.. the latest commands, encoded
 -- Answers RESTORED, INTACT (nothing was lost), FENCED (another owns it), or GONE.
-local facts = redis.call('HMGET', KEYS[2], 'token', 'commit', 'out', 'entry', 'kept_until')
+local facts = redis.call('HMGET', KEYS[2], 'token', 'commit', 'out', 'entry', 'claims')
 local token = facts[1]
 if not token then
   return 'GONE'
 end
-local is_announced_again = token == '' and tonumber(facts[5]) > 0 and tonumber(facts[2]) == 0
-if token ~= ARGV[1] and not is_announced_again then
+-- Whoever says that it owns a call that nobody has ever claimed, speaks of a claim that was lost.
+if token ~= ARGV[1] and facts[5] ~= '0' then
   return 'FENCED'
 end
 if token == ARGV[1] and tonumber(facts[2]) >= tonumber(ARGV[5]) then
   return 'INTACT'
 end
-local out = tonumber(facts[3])
+-- The owner alone knows which number comes next: what the edge has read beyond it was a commit
+-- whose answer got lost, and will be sent again under the same numbers.
+local stored = tonumber(facts[3])
+local out = tonumber(ARGV[9]) - 1
 for i = 10, #ARGV do
-  local sequence = tonumber(ARGV[9]) + i - 10
-  if sequence > out then
-    out = sequence
+  out = out + 1
+  if out > stored then
     redis.call('XADD', KEYS[3], string.format('%d-0', out), 'e', ARGV[i])
   end
 end

@@ -2,76 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from redis.asyncio import Redis
 
-from common import bus, membership
-from common.bus import Claim, ClaimRefusal, Commit, CommitAnswer, Taken
+from common import bus
+from common.bus import Claim, ClaimRefusal, CommitAnswer, RestoreAnswer
 from common.errors import ReplyError
-from common.keys import CallKeys, lanes
-from common.link import Link, Request
-
-LANE = lanes("test", 1)[0]
-CALL = LANE.keys("c1")
-FRESH = Claim(commit=0, cursor=0, partial=0, out=0, state=b"", start=b"first", edge_id="edge-1")
-
-
-class Bus:
-    """An edge and a worker in one, speaking to Redis over a real link."""
-
-    def __init__(self, link: Link) -> None:
-        self._link = link
-
-    async def ask(self, request: Request) -> Any:
-        (reply,) = await self._link.execute([request])
-        return reply
-
-    async def announce(self, keys: CallKeys = CALL) -> Any:
-        return await self.ask(bus.announce(keys, "edge-1", b"first"))
-
-    async def renew(self, worker_id: str) -> None:
-        await self.ask(membership.renew_worker(LANE, worker_id, lease_ms=60_000))
-
-    async def claim(self, token: str = "w1:1") -> Claim | ClaimRefusal:
-        return bus.read_claim(await self.ask(bus.claim(CALL, token)))
-
-    async def commit(
-        self,
-        number: int,
-        *commands: bytes,
-        cursor: int = 1,
-        partial: int = 0,
-        state: bytes | None = None,
-        token: str = "w1:1",
-    ) -> CommitAnswer:
-        step = Commit(number, cursor, partial, state, commands)
-        return bus.read_commit(await self.ask(bus.commit(CALL, token, step)))
-
-    async def finish(self, token: str = "w1:1") -> Any:
-        return await self.ask(bus.finish(CALL, token))
-
-    async def take(self, consumer: str = "w1") -> list[Taken]:
-        return bus.read_taken(await self.ask(bus.take(LANE, consumer, block_ms=1)))
-
-
-@pytest.fixture
-async def call(redis_url: str) -> Any:
-    link = Link(redis_url, timeout_s=2.0)
-    yield Bus(link)
-    await link.close()
-
-
-async def stored(redis: Redis, stream: bytes) -> list[tuple[bytes, bytes]]:
-    entries: Any = await redis.xrange(stream)
-    return [(entry_id, fields[b"e"]) for entry_id, fields in entries]
-
-
-async def keys_of_calls(redis: Redis) -> list[bytes]:
-    """Every key but the one that lives for ever."""
-    keys: Any = await redis.keys()
-    return [key for key in keys if key != LANE.calls]
+from tests.common.verbs import CALL, FRESH, LANE, Bus, keys_of_calls, stored
+from tests.waiting import until
 
 
 class TestAnnounce:
@@ -86,6 +24,55 @@ class TestAnnounce:
         assert await call.announce() == 1
         assert await redis.xlen(CALL.calls) == 1
         assert await redis.xlen(CALL.events) == 1
+
+    async def test_again_tells_which_events_are_stored(self, call: Bus) -> None:
+        await call.announce()
+        await call.ask(bus.append_event(CALL, 2, b"second"))
+        await call.ask(bus.append_event(CALL, 7, b"seventh"))
+        assert await call.announce(keep_ms=60_000) == 7
+        await call.claim()
+        await call.commit(1, cursor=7)
+        assert await call.announce() == 7  # though the stream is trimmed now
+        assert isinstance(await call.claim(), Claim)  # and not kept for anybody
+
+    async def test_again_after_the_events_got_lost_begins_them_anew(
+        self, call: Bus, redis: Redis
+    ) -> None:
+        await call.announce()
+        await call.claim()
+        await call.commit(1, cursor=5)
+        await redis.delete(CALL.events)
+        assert await call.announce(read_up_to=3) == 1
+        assert await call.ask(bus.append_event(CALL, 6, b"sixth")) == b"6-0"
+        assert await redis.ttl(CALL.events) > 0
+        assert await redis.xlen(CALL.calls) == 1
+        assert await call.commit(2) is CommitAnswer.COMMITTED
+
+    async def test_after_all_was_lost_keeps_the_call_for_its_owner(self, call: Bus) -> None:
+        await call.announce(keep_ms=60_000)
+        assert await call.claim("w2:1") is ClaimRefusal.KEPT
+        assert await call.claim("w2:1") is ClaimRefusal.KEPT
+        assert await call.restore(3) is RestoreAnswer.RESTORED
+
+    async def test_call_is_kept_for_a_while_only(self, call: Bus) -> None:
+        await call.announce(keep_ms=30)
+        assert await call.claim("w2:1") is ClaimRefusal.KEPT
+
+        async def is_claimed() -> bool:
+            return isinstance(await call.claim("w2:1"), Claim)
+
+        await until(is_claimed)
+
+    async def test_commands_that_were_read_keep_their_numbers(
+        self, call: Bus, redis: Redis
+    ) -> None:
+        await call.announce(read_up_to=12)
+        assert await call.claim() == FRESH._replace(out=12)
+        await call.commit(1)
+        await call.commit(2, b"a")
+        assert await stored(redis, CALL.commands) == [(b"13-0", b"a")]
+        for key in await keys_of_calls(redis):
+            assert await redis.ttl(key) > 0, key
 
 
 class TestAppend:
@@ -170,12 +157,6 @@ class TestTake:
         assert str(again).startswith("BUSYGROUP")
         assert not bus.is_group_missing(again)
 
-    async def test_worker_that_left_is_no_consumer_any_more(self, call: Bus, redis: Redis) -> None:
-        await call.ask(bus.create_group(LANE))
-        await call.take("w1")
-        await call.ask(membership.leave(LANE, "w1"))
-        assert await redis.xinfo_consumers(LANE.calls, "workers") == []
-
 
 class TestClaim:
     async def test_owner_learns_where_to_begin(self, call: Bus) -> None:
@@ -189,7 +170,7 @@ class TestClaim:
     async def test_of_a_call_that_another_owns_is_refused(self, call: Bus) -> None:
         await call.announce()
         await call.claim("w1:1")
-        await call.renew("w1")
+        await call.live("w1")
         assert await call.claim("w2:1") is ClaimRefusal.TAKEN
         assert await call.commit(1) is CommitAnswer.COMMITTED
 
@@ -201,6 +182,15 @@ class TestClaim:
         await call.claim()
         await call.commit(1, b"a", b"b", cursor=7, partial=1, state=b"\x00s")
         assert await call.claim() == Claim(1, 7, 1, 2, b"\x00s", b"first", "edge-1")
+
+    async def test_again_by_its_own_worker_is_refused(self, call: Bus) -> None:
+        """Even by one whose lease has run out: it would take the call from itself."""
+        await call.announce()
+        await call.claim("w1:1")
+        assert await call.claim("w1:2") is ClaimRefusal.TAKEN
+        await call.die("w1")
+        assert await call.claim("w1:2") is ClaimRefusal.TAKEN
+        assert await call.commit(1) is CommitAnswer.COMMITTED
 
     async def test_error_of_redis_is_raised(self, call: Bus, redis: Redis) -> None:
         await redis.set(CALL.call, "no hash")
