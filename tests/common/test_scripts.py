@@ -1,34 +1,42 @@
 """The scripts together: any order of steps, by any number of workers, against a model in Python.
 
-What one script answers stands in `test_bus.py`.
+What one script answers stands in `test_bus.py` and `test_membership.py`. Here two calls, three
+workers and an edge go on with a real Redis (`lane_steps.py`), and after every step Redis must hold
+exactly what the model says (`lane_model.py`), so a step that was refused has changed nothing.
+
+`TRUNKLINE_MODEL_EXAMPLES` says how many examples, of 50 steps each, are tried.
 """
 
 from __future__ import annotations
 
+import copy
 import hashlib
-from typing import Any
+import os
+from collections import Counter
+from itertools import pairwise
 
-import msgspec
+import pytest
 import redis
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
+from hypothesis.stateful import invariant, precondition, rule, run_state_machine_as_test
 
-from common import bus, membership
-from common.bus import Claim, Commit
-from common.keys import TTL_S, lanes
-from common.link import Request
+from common.bus import ClaimRefusal, CommitAnswer, RestoreAnswer
+from common.keys import TTL_S
 from common.scripts import SCRIPTS
+from tests.common.lane_model import EDGE, FIRST, Call, LaneModel
+from tests.common.lane_probe import LaneProbe, Seen
+from tests.common.lane_steps import LANE, LaneSteps
 
-LANE = lanes("model", 1)[0]
-KEYS = LANE.keys("c1")
-TOKENS = st.sampled_from(["w1:1", "w2:1"])
+EXAMPLES = int(os.environ.get("TRUNKLINE_MODEL_EXAMPLES", "100"))
+
+#: What only trouble brings about; a long run that has not seen all of it is no test.
+FAULTS_TO_BE_SEEN = {
+    "adopt something",
+    *(f"claim {answer}" for answer in ClaimRefusal),
+    *(f"commit {answer}" for answer in CommitAnswer),
+    *(f"restore {answer}" for answer in RestoreAnswer),
+}
 
 
 def test_script_is_called_by_the_hash_that_redis_gives_it() -> None:
@@ -37,185 +45,138 @@ def test_script_is_called_by_the_hash_that_redis_gives_it() -> None:
         assert script.call((b"k",), "a", 1) == (b"EVALSHA", sha, 1, b"k", "a", 1)
 
 
-class Call(msgspec.Struct):
-    """What a call's keys should say."""
+class Troubles(LaneSteps):
+    """What may become of Redis meanwhile."""
 
-    token: str = ""
-    commit: int = 0
-    cursor: int = 0
-    partial: int = 0
-    state: bytes = b""
-    events: list[int] = msgspec.field(default_factory=lambda: [1])
-    appended: int = 1
-    commands: list[bytes] = []
+    @rule(line=st.integers(0, 1))
+    def no_longer_kept(self, line: int) -> None:
+        call_id = self.lines[line].call_id
+        if call_id in self.model.calls:
+            self.probe.ask((b"HSET", LANE.keys(call_id).call, b"kept_until", 1))
+            self.model.calls[call_id].is_kept = False
 
-    def seen_by_its_owner(self) -> Claim:
-        return Claim(
-            self.commit, self.cursor, self.partial, len(self.commands), self.state, b"first", "edge"
-        )
-
-
-def is_worth_ending(call: Call | None) -> bool:
-    """Calls that end as soon as they begin hide what comes later."""
-    return call is None or not call.token or call.commit > 4
-
-
-class Steps(RuleBasedStateMachine):
-    """Each rule takes a step, compares the answer with the model's, and now and then repeats it,
-    as after a lost reply."""
-
-    client: redis.Redis
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.client.flushdb()
-        self.call: Call | None = None
-        for worker in ("w1", "w2"):
-            self.ask(membership.renew_worker(LANE, worker, lease_ms=600_000))
-
-    def ask(self, request: Request) -> Any:
-        return self.client.execute_command(*request)  # type: ignore[no-untyped-call]
+    @precondition(lambda self: any(holder.commit > 1 for holder in self.holders))
+    @rule(comes_back=st.sampled_from(["announced", "restored", "bare"]))
+    def comes_back_empty(self, comes_back: str) -> None:
+        self.probe.empty()
+        self.model, self.earlier, self.has_lost = LaneModel(), None, True
+        self.see_to(comes_back)
 
     @rule()
-    def announce(self) -> None:
-        stored = self.ask(bus.announce(KEYS, "edge", b"first"))
-        assert stored == (self.call.appended if self.call else 1)
-        self.call = self.call or Call()
+    def will_fail_over(self) -> None:
+        """From here on nothing reaches the replica."""
+        self.earlier = self.probe.dump(), copy.deepcopy(self.model)
 
-    @rule()
-    def append(self) -> None:
-        sequence = self.call.appended + 1 if self.call else 2
-        reply = self.ask(bus.append_event(KEYS, sequence, b"event"))
-        assert reply == (b"%d-0" % sequence if self.call else None)
-        if self.call:
-            self.call.appended = sequence
-            self.call.events.append(sequence)
+    @precondition(lambda self: self.earlier is not None)
+    @rule(comes_back=st.sampled_from(["announced", "restored", "bare"]))
+    def fails_over(self, comes_back: str) -> None:
+        assert self.earlier is not None
+        dump, model = self.earlier
+        self.probe.set_back(dump)
+        self.model, self.has_lost = copy.deepcopy(model), True
+        self.see_to(comes_back)
 
-    @rule(token=TOKENS)
-    def claim(self, token: str) -> None:
-        answer = bus.read_claim(self.ask(bus.claim(KEYS, token)))
-        if self.call is None:
-            assert answer == "GONE"
-        elif self.call.token in ("", token):
-            self.call.token = token
-            assert answer == self.call.seen_by_its_owner()
-        else:
-            assert answer == "TAKEN"
+    def see_to(self, comes_back: str) -> None:
+        """Edge and workers notice at once, or later, or one of them never."""
+        if comes_back == "bare":
+            return
+        for line in range(len(self.lines)):
+            self.announce(line, kept=True)
+        if comes_back == "restored":
+            for holder in list(self.holders):
+                self.restore(self.holders.index(holder), 0)
 
-    @rule(
-        token=TOKENS,
-        skipped=st.sampled_from([0, 0, 0, 0, -1, -2, 1]),
-        handled=st.integers(0, 3),
-        partial=st.integers(0, 2),
-        state=st.none() | st.binary(max_size=3),
-        commands=st.lists(st.binary(max_size=2), max_size=3),
-    )
-    def commit(
-        self,
-        token: str,
-        skipped: int,
-        handled: int,
-        partial: int,
-        state: bytes | None,
-        commands: list[bytes],
-    ) -> None:
-        known = self.call or Call()
-        cursor = min(known.cursor + handled, known.appended)
-        step = Commit(known.commit + 1 + skipped, cursor, partial, state, commands)
-        answer = bus.read_commit(self.ask(bus.commit(KEYS, token, step)))
-        assert answer == self.expected(token, skipped)
-        if answer == "COMMITTED":
-            self.committed(step)
-            assert self.ask(bus.commit(KEYS, token, step)) == b"ALREADY"
 
-    @precondition(lambda self: self.call is not None and self.call.token)
-    @rule(count=st.integers(20, 40))
-    def commit_often(self, count: int) -> None:
-        """Housekeeping is done once in a while only; so let a while pass."""
-        assert self.call is not None
-        for number in range(self.call.commit + 1, self.call.commit + 1 + count):
-            step = Commit(number, self.call.cursor, 0, None, [])
-            assert self.ask(bus.commit(KEYS, self.call.token, step)) == b"COMMITTED"
-            self.committed(step)
-
-    def committed(self, step: Commit) -> None:
-        assert self.call is not None
-        self.call.commit = step.number
-        self.call.cursor, self.call.partial = step.cursor, step.partial
-        self.call.commands += step.commands
-        self.call.state = self.call.state if step.state is None else step.state
-        if step.number % 32 == 1:
-            self.call.events = [n for n in self.call.events if n > step.cursor]
-
-    def expected(self, token: str, skipped: int) -> str:
-        if self.call is None:
-            return "GONE"
-        if self.call.token != token:
-            return "FENCED"
-        return {0: "COMMITTED", -1: "ALREADY"}.get(skipped, "CONFLICT")
-
-    @precondition(lambda self: is_worth_ending(self.call))
-    @rule(token=TOKENS)
-    def finish(self, token: str) -> None:
-        answer = self.ask(bus.finish(KEYS, token))
-        if self.call is None:
-            assert answer == b"GONE"
-        elif self.call.token != token:
-            assert answer == b"FENCED"
-        else:
-            assert answer == b"FINISHED"
-            self.call = None
-
-    @precondition(lambda self: is_worth_ending(self.call))
-    @rule()
-    def withdraw(self) -> None:
-        answer = self.ask(bus.withdraw(KEYS))
-        if self.call is None:
-            assert answer == b"GONE"
-        elif self.call.token:
-            assert answer == b"TAKEN"
-        else:
-            assert answer == b"WITHDRAWN"
-            self.call = None
-
+class Machine(Troubles):
     @invariant()
     def redis_holds_what_the_model_holds(self) -> None:
-        dispatched = [fields for _, fields in self.entries(KEYS.calls)]
-        if self.call is None:
-            assert dispatched == []
-            assert self.client.exists(*KEYS[3:]) == 0
-            return
-        assert dispatched == [{b"e": b"c1"}]
-        assert [self.number(e) for e, _ in self.entries(KEYS.events)] == self.call.events
-        commands = [(self.number(e), fields[b"e"]) for e, fields in self.entries(KEYS.commands)]
-        assert commands == list(enumerate(self.call.commands, 1))
+        seen = self.probe.look()
+        self.calls_are_right(seen)
+        self.dispatch_is_right(seen)
+        self.keys_are_right(seen)
+        alive = {name: end > seen.now_ms for name, end in seen.leases.items()}
+        assert alive == self.model.leases
+
+    def calls_are_right(self, seen: Seen) -> None:
+        assert seen.calls.keys() == self.model.calls.keys()
+        entry_of = {call_id: entry_id for call_id, entry_id, _ in seen.dispatch}
+        for call_id, found in seen.calls.items():
+            call = self.model.calls[call_id]
+            kept_until = int(found.facts.pop("kept_until"))
+            assert found.facts == facts_of(call, entry_of[call_id])
+            assert (kept_until > seen.now_ms) == call.is_kept
+            assert found.events == call.events
+            assert found.commands == call.commands
+            numbers = [n for n, _ in found.commands]
+            for before, after in pairwise(numbers):
+                assert after == before + 1 or after in call.jumps
+
+    def dispatch_is_right(self, seen: Seen) -> None:
+        found = [(call_id, holder) for call_id, _, holder in seen.dispatch]
+        assert found == [(entry.call_id, entry.holder) for entry in self.model.dispatch]
+        assert sorted(call_id for call_id, _ in found) == sorted(seen.calls)
+        assert len(found) == seen.pending + seen.undelivered
+        # Whoever holds an entry is somebody whose death is noticed.
+        assert {holder for _, holder in found if holder} <= seen.leases.keys()
+
+    def keys_are_right(self, seen: Seen) -> None:
+        for_ever = {name for name, lives in seen.lives_ms.items() if lives == -1}
+        assert for_ever <= {LANE.calls, LANE.workers}
+        of_calls = {name for call_id in seen.calls for name in LANE.keys(call_id)[3:]}
+        assert seen.lives_ms.keys() - for_ever <= of_calls
+        assert all(lives <= TTL_S * 1000 for lives in seen.lives_ms.values())
 
     @invariant()
-    def every_key_of_a_call_dies_by_itself(self) -> None:
-        for key in KEYS[3:]:
-            if self.client.exists(key):
-                assert 0 < int(self.client.ttl(key)) <= TTL_S
+    def nothing_is_heard_twice(self) -> None:
+        for line in self.lines:
+            spoken: dict[bytes, list[list[int]]] = {}
+            for _, command in line.heard:
+                token, number, place = command.split(b"/")
+                spoken.setdefault(token, []).append([int(number), int(place)])
+            for commands in spoken.values():
+                assert all(a < b for a, b in pairwise(commands))
 
-    def entries(self, key: bytes) -> list[Any]:
-        found: Any = self.client.xrange(key)
-        return list(found)
+    def teardown(self) -> None:
+        """Everything is heard in the end, unless Redis has lost something."""
+        for number, line in enumerate(self.lines):
+            self.hear(number, 10_000, trims=False)
+            if not self.has_lost:
+                call = self.model.calls.get(line.call_id, Call())
+                assert [n for n, _ in line.heard] == list(range(1, call.out + 1))
 
-    @staticmethod
-    def number(entry_id: bytes) -> int:
-        return int(entry_id.partition(b"-")[0])
+
+def facts_of(call: Call, entry_id: bytes) -> dict[str, bytes]:
+    numbers = {
+        name: str(getattr(call, name)).encode()
+        for name in ("claims", "commit", "cursor", "partial", "out", "read", "deaths")
+    }
+    return {
+        **numbers,
+        "token": call.token.encode(),
+        "state": call.state,
+        "died_at": b"" if call.died_at is None else str(call.died_at).encode(),
+        "edge": EDGE.encode(),
+        "start": FIRST,
+        "entry": entry_id,
+    }
 
 
+@pytest.mark.timeout(600)
 def test_any_order_of_steps_ends_as_the_model_says(redis_url: str) -> None:
-    with redis.Redis.from_url(redis_url) as client:
+    answers: Counter[str] = Counter()
+    with redis.Redis.from_url(redis_url, protocol=3) as client:
         for script in SCRIPTS.values():
             client.script_load(script.source)
-        machine = type("Steps", (Steps,), {"client": client})
+        probe = LaneProbe(client, LANE)
+        machine = type("Machine", (Machine,), {"probe": probe, "answers": answers})
         run_state_machine_as_test(
             machine,
             settings=settings(
-                max_examples=60,
+                max_examples=EXAMPLES,
                 stateful_step_count=50,
                 deadline=None,
                 suppress_health_check=list(HealthCheck),
             ),
         )
+    if EXAMPLES >= 500:
+        assert not FAULTS_TO_BE_SEEN - answers.keys()
