@@ -41,7 +41,7 @@ class WorkerLane:
         capacity: Capacity,
     ) -> None:
         timeout_s = settings.redis_timeout_ms / 1000
-        self._links = [Link(settings.redis_url, timeout_s=timeout_s) for _ in range(4)]
+        self._links = [Link(settings.redis_url, timeout_s=timeout_s, lane=lane) for _ in range(4)]
         read_link, write_link, self._take_link, self._lease_link = self._links
         self._gate = Gate()
         self._writer = Writer(write_link, tick_s=0.0)
