@@ -325,8 +325,3 @@ async def test_commands_that_were_read_are_trimmed(call: Bus, redis: Redis) -> N
     await call.ask(bus.trim_commands(CALL, 3))
     await call.commit(2, b"d")
     assert await stored(redis, CALL.commands) == [(b"4-0", b"d")]
-
-
-def test_refusal_of_redis_is_raised_when_an_answer_is_read() -> None:
-    with pytest.raises(ReplyError, match="OOM"):
-        bus.read_commit(ReplyError("OOM"))
