@@ -46,6 +46,16 @@ class Marks:
         self._open.append(_Mark(name, self._begins, position))
         self._begins = position
 
+    def skipped(self, position: int, samples: int) -> None:
+        """So many samples behind `position` will never be heard: what is behind them moves up."""
+
+        def moved(place: int) -> int:
+            return max(min(place, position), place - samples)
+
+        for mark in self._open:
+            mark.begins, mark.ends = moved(mark.begins), moved(mark.ends)
+        self._begins = moved(self._begins)
+
     def sent(self) -> None:
         """The first mark not yet sent has left for the provider."""
         for mark in self._open:

@@ -60,6 +60,11 @@ class Pacer:
         return self._pushed
 
     @property
+    def sent_samples(self) -> int:
+        """Position of the end of everything that has left."""
+        return self._sent
+
+    @property
     def queued_ms(self) -> float:
         return self._format.ms(self._pushed - self._sent)
 
@@ -87,6 +92,27 @@ class Pacer:
         self._pushed = self._sent
         if at_provider:
             self._ends_at = min(self._ends_at, now)
+
+    def skip(self, samples: int) -> int:
+        """Forget up to so many samples, whole frames, from the front of the queued audio, and
+        nothing else; how many it were. A packet that cannot be cut stays whole."""
+        left = samples - samples % self._frame_samples
+        before = self._pushed
+        kept: deque[Command] = deque()
+        for command in self._queue:
+            if left and isinstance(command, PlayAudio):
+                size = self._samples(command)
+                if size <= left:
+                    left -= size
+                    self._pushed -= size
+                    continue
+                if self._format.is_sliceable:
+                    command = PlayAudio(command.payload[self._format.bytes_for(left) :])
+                    self._pushed -= left
+                left = 0
+            kept.append(command)
+        self._queue = kept
+        return before - self._pushed
 
     def next_time(self) -> float | None:
         """When `take_due` will have something; None when nothing is queued."""

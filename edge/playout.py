@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from common.audio import AudioFormat
-from common.commands import Command, HangUp, SetMark
+from common.commands import Command, HangUp, PlayAudio, SetMark
 from common.events import MarkReached
 from edge.adapter import Traits
+from edge.arrivals import Arrivals
 from edge.marks import Marks
 from edge.pacer import Pacer, Pacing
 
@@ -17,12 +18,15 @@ _LEAD_WITHOUT_CLEAR_MS = 60
 
 class Playout:
     def __init__(self, play_format: AudioFormat, traits: Traits, *, lead_ms: int) -> None:
+        self._format = play_format
         self._traits = traits
+        lead_ms = lead_ms if traits.clears else min(lead_ms, _LEAD_WITHOUT_CLEAR_MS)
+        self._arrivals = Arrivals(rate_hz=play_format.rate_hz, lead_s=lead_ms / 1000)
         self._pacer = Pacer(
             play_format,
             Pacing(
                 traits.frame_ms,
-                lead_ms if traits.clears else min(lead_ms, _LEAD_WITHOUT_CLEAR_MS),
+                lead_ms,
                 traits.max_message_ms,
                 traits.min_interval_ms,
                 traits.whole_frames,
@@ -35,15 +39,31 @@ class Playout:
         )
         self.is_answered = not traits.waits_for_answer
 
-    def push(self, command: Command) -> None:
+    def push(self, command: Command, *, now: float) -> None:
+        pacer = self._pacer
         if isinstance(command, SetMark):
-            self._marks.set(command.name, self._pacer.pushed_samples)
-        self._pacer.push(command)
+            self._marks.set(command.name, pacer.pushed_samples)
+        pacer.push(command)
+        if isinstance(command, PlayAudio):
+            self._arrivals.came(pacer.pushed_samples, sent=pacer.sent_samples, now=now)
+
+    def skip_overdue(self, *, before: float) -> float:
+        """The provider has taken nothing for a while: drop the audio that should have left before
+        this time, so that the caller is not kept behind for the rest of the call; how many ms.
+        Marks stay, in order."""
+        pacer = self._pacer
+        sent = pacer.sent_samples
+        overdue = self._arrivals.overdue(sent=sent, heard_at=pacer.heard_time(sent), before=before)
+        skipped = pacer.skip(overdue)
+        self._arrivals.skipped(skipped, sent=sent)
+        self._marks.skipped(sent, skipped)
+        return self._format.ms(skipped)
 
     def clear(self, *, now: float) -> list[MarkReached]:
         """Drop what is queued; the marks that this ends."""
         heard = self._pacer.heard_samples(now=now)
         self._pacer.clear(now=now, at_provider=self._traits.clears)
+        self._arrivals.clear()
         return self._marks.clear(heard=heard, position=self._pacer.pushed_samples)
 
     def take_due(self, *, now: float) -> list[Command]:

@@ -106,8 +106,13 @@ class Stream:
                 return self._send(command)
             case HangUp() if not call.playout.is_answered:
                 return self._hang_up(command, now)
-        call.playout.push(command)
+        call.playout.push(command, now=now)
         return []
+
+    def skip_overdue(self, *, before: float) -> float:
+        """Ms of audio dropped that should have left before this time; see `Playout`."""
+        call = self._live_call()
+        return 0.0 if call is None else call.playout.skip_overdue(before=before)
 
     def tick(self, *, now: float) -> list[Event]:
         """Do what is due: what was held back comes, audio, marks and keys leave, the clock ends

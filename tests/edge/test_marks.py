@@ -43,6 +43,16 @@ class TestEcho:
             MarkReached("c", PLAYED, 200),
         ]
 
+    def test_audio_that_was_skipped_was_not_heard(self) -> None:
+        marks = with_marks(echoed(), a=800, b=1600, c=2400)
+        marks.skipped(400, 1600)
+        assert [marks.echo(name) for name in "abc"] == [
+            MarkReached("a", PLAYED, 50),
+            MarkReached("b", PLAYED, 0),
+            MarkReached("c", PLAYED, 50),
+        ]
+        assert with_marks(marks, d=1600).echo("d") == MarkReached("d", PLAYED, 100)
+
     def test_mark_is_played_once(self) -> None:
         marks = with_marks(echoed(), a=800)
         marks.echo("a")

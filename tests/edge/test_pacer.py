@@ -314,3 +314,29 @@ def test_any_script_keeps_bytes_order_and_lead(
         assert pacer.queued_ms * 8 == sum(isinstance(item, int) for item in queued)
         assert heard <= (heard := pacer.heard_samples(now=now))
         assert not queued or isinstance(queued[0], int)  # marks do not wait for a clock
+
+
+class TestSkip:
+    def test_whole_frames_go_from_the_front_and_marks_stay(self) -> None:
+        line = Line(lead_ms=0).push(audio(50, b"a"), SetMark("m"), audio(50, b"b"))
+        assert line.pacer.skip(70 * 8) == 60 * 8
+        assert line.pacer.queued_ms == 40
+        assert line.pacer.take_due(now=START)[:2] == [SetMark("m"), audio(20, b"b")]
+
+    def test_what_is_not_there_cannot_go(self) -> None:
+        line = Line().push(audio(50))
+        assert line.pacer.skip(8000) == 400
+        assert line.pacer.skip(8000) == 0
+        assert line.pacer.next_time() is None
+
+    def test_packets_that_cannot_be_cut_stay_whole(self) -> None:
+        packets = [PlayAudio(b"%d" % n, samples=960) for n in range(3)]
+        line = Line(audio_format=AudioFormat(Encoding.OPUS, 48_000), lead_ms=0).push(*packets)
+        assert line.pacer.skip(1919) == 960
+        assert line.pacer.take_due(now=START) == [packets[1]]
+
+    def test_frames_of_half_bytes_a_sample_are_cut_at_a_byte(self) -> None:
+        line = Line(audio_format=AudioFormat(Encoding.G722, 16_000), lead_ms=0)
+        line.push(PlayAudio(bytes(range(240))))
+        assert line.pacer.skip(321) == 320
+        assert line.pacer.take_due(now=START)[0] == PlayAudio(bytes(range(160, 240)))
