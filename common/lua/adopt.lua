@@ -10,9 +10,13 @@ local lease = redis.call('ZSCORE', KEYS[2], ARGV[2])
 if lease and tonumber(lease) > now then
   return {}
 end
-local pending = redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', ARGV[4], ARGV[2])
-if #pending == 0 then
-  redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[2])
+local pending = redis.pcall('XPENDING', KEYS[1], ARGV[1], '-', '+', ARGV[4], ARGV[2])
+if pending.err and not string.find(pending.err, 'NOGROUP') then
+  return pending
+end
+-- Where there is no group, nobody has anything.
+if pending.err or #pending == 0 then
+  redis.pcall('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[2])
   redis.call('ZREM', KEYS[2], ARGV[2])
   return {}
 end

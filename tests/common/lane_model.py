@@ -196,12 +196,9 @@ class LaneModel(msgspec.Struct):
         self.leases[worker] = True
         return [name for name, lives in self.leases.items() if not lives]
 
-    def adopt(self, dead: str, worker: str, at_most: int) -> list[str] | None:
-        """None where the group is missing."""
+    def adopt(self, dead: str, worker: str, at_most: int) -> list[str]:
         if self.lives(dead):
             return []
-        if not self.has_group:
-            return None
         entries = self.held_by(dead)[:at_most]
         if not entries:
             self.leases.pop(dead, None)

@@ -189,7 +189,8 @@ class LaneSteps(RuleBasedStateMachine):
     @rule(dead=WORKER, worker=WORKER, at_most=st.integers(1, 2))
     def adopt(self, dead: str, worker: str, at_most: int) -> None:
         reply = self.probe.ask(membership.adopt(LANE, dead, self.is_known(worker), at_most=at_most))
-        self.agree("adopt", call_ids_in(reply), self.model.adopt(dead, worker, at_most))
+        adopted = [taken.call_id for taken in membership.read_adopted(reply)]
+        self.agree("adopt", adopted, self.model.adopt(dead, worker, at_most))
 
     @rule(worker=WORKER)
     def leave(self, worker: str) -> None:
@@ -369,13 +370,6 @@ class LaneSteps(RuleBasedStateMachine):
                 name, _, count = call_id.partition("-")
                 self.lines[number] = Line(f"{name}-{int(count) + 1}")
                 self.announce(number, kept=False)
-
-
-def call_ids_in(reply: Any) -> list[str] | None:
-    """None where the group is missing."""
-    if bus.is_group_missing(reply):
-        return None
-    return [taken.call_id for taken in membership.read_adopted(reply)]
 
 
 def said(answer: Any) -> str:

@@ -159,12 +159,19 @@ class TestAdopt:
         assert await adopt(call, "w1", "w2") == ["c2"]
         assert await held_by(redis) == ["w2"]
 
-    async def test_missing_group_is_told(self, call: Bus, redis: Redis) -> None:
-        await redis.flushdb()
-        reply = await call.ask(membership.adopt(LANE, "w1", "w2", at_most=8))
-        assert bus.is_group_missing(reply)
-        with pytest.raises(ReplyError, match="NOGROUP"):
-            membership.read_adopted(reply)
+    async def test_nobody_has_anything_where_the_group_is_gone(
+        self, call: Bus, redis: Redis
+    ) -> None:
+        await redis.delete(LANE.calls)
+        await call.die("w1")
+        assert await adopt(call, "w1", "w2") == []
+        assert list(await leases(redis)) == ["w2"]
+
+    async def test_refusal_of_redis_is_raised(self, call: Bus, redis: Redis) -> None:
+        await redis.set(LANE.calls, "no dispatch")
+        await call.die("w1")
+        with pytest.raises(ReplyError, match="WRONGTYPE"):
+            await adopt(call, "w1", "w2")
 
 
 class TestLeave:
