@@ -34,7 +34,7 @@ _MINIMUM_VERSIONS = {"aiohttp": "3.14.5", "redis": "8.1", "hiredis": "3.0", "uvl
 # Compiled parts that aiohttp does without, several times slower, where they could not be built.
 _AIOHTTP_EXTENSIONS = ("aiohttp._http_parser", "aiohttp._websocket.reader_c")
 _PREFIX = "TRUNKLINE_"
-_VARIABLES_OF_THE_TESTS = {"TRUNKLINE_TEST_REDIS"}
+_VARIABLES_OF_THE_TESTS = {"TRUNKLINE_TEST_REDIS", "TRUNKLINE_MODEL_EXAMPLES"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
