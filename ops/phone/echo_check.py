@@ -14,6 +14,7 @@ Reference: E. W. Myers, An O(ND) Difference Algorithm and Its Variations, 1986.
 
 from __future__ import annotations
 
+import statistics
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -49,9 +50,12 @@ class EchoCheck(NamedTuple):
 
     @property
     def is_echo(self) -> bool:
-        """Whether most of what came back is what was sent, in order."""
+        """Whether most of what came back is what was sent, in order, and most of it soon. What
+        comes later is not echoed but said again, as by an agent that waits for its turn."""
         came_back = self.in_step + self.out_of_order + self.repeated + self.unknown
-        return self.in_step * 2 > came_back
+        if self.in_step * 2 <= came_back:
+            return False
+        return statistics.median(self.round_trips_ms) <= IN_FLIGHT_S * 1000
 
 
 class _Heard(NamedTuple):

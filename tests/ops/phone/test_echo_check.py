@@ -231,3 +231,10 @@ def test_packets_that_are_missing_doubled_or_foreign_are_counted() -> None:
     back = [*back[:10], *back[11:20], back[19], (b"foreign", 0.42), *back[20:]]
     result = check(PACKETS, back)
     assert (result.lost, result.repeated, result.unknown) == (1, 1, 1)
+
+
+@pytest.mark.parametrize(("after_s", "is_echo"), [(0.01, True), (1.9, True), (2.1, False)])
+def test_what_is_said_again_later_is_no_echo(after_s: float, is_echo: bool) -> None:
+    back = [(payload, sent_at(number) + after_s) for number, payload in enumerate(UNIQUE)]
+    assert check(UNIQUE, back).is_echo is is_echo
+    assert not check(UNIQUE, []).is_echo
