@@ -1,14 +1,18 @@
 """Every codec of Telnyx through the whole system: what the caller hears is what was said.
 
 An echo hands packets back as they are; an interpreter decodes them, brings them to its own rate and
-back, and encodes them again: two generations, each with the codec's own delay and likeness.
+back, and encodes them again, and so does a parrot, once the caller is silent: two generations, each
+with the codec's own delay and likeness. A recorder writes down both sides.
 """
 
 from __future__ import annotations
 
+import re
+import wave
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 
 from common.audio import AudioFormat
@@ -17,7 +21,7 @@ from ops.phone import wav
 from ops.phone.dialects import known_dialects
 from ops.phone.report import CallReport
 from tests.system.processes import SPEECH, System, running
-from tests.workers.audio.likeness import likeness
+from tests.workers.audio.likeness import Likeness, likeness, resampled
 from workers.audio import codecs
 from workers.audio.codec import Pcm
 
@@ -86,23 +90,30 @@ CODECS = {
 }
 EVERY_CODEC = pytest.mark.parametrize("codec", CODECS)
 
+#: At this rate a fraction of a sample makes no difference.
 FINE = AudioFormat.pcm(48_000)
 
 
 class Outcome(NamedTuple):
+    """`recorded`: where a recorder wrote the call down."""
+
     report: CallReport
     heard: Pcm
+    recorded: Path
 
 
 class Calls:
     """One in each codec that can be had, all at once, with an agent of their own."""
 
-    def __init__(self, redis_url: str, directory: Path, agent: str, *arguments: str) -> None:
+    def __init__(
+        self, redis_url: str, directory: Path, agent: str, *arguments: str, **settings: str
+    ) -> None:
         (directory / "house.py").write_text(AGENTS)
         self._outcomes: dict[str, Outcome] = {}
         with running(redis_url, directory) as system:
-            system.start(worker={"TRUNKLINE_AGENT": agent})
+            system.start(worker={"TRUNKLINE_AGENT": agent, **settings})
             self._call(system, arguments)
+            system.wait_until_no_call_is_left()
             self.complaints = system.complaints()
 
     def in_codec(self, codec: str) -> Outcome:
@@ -112,16 +123,20 @@ class Calls:
         return self._outcomes[codec]
 
     def _call(self, system: System, arguments: tuple[str, ...]) -> None:
-        recordings = {
+        paths = {
             codec: system.directory / f"heard-{codec}.wav" for codec in CODECS if not lack_of(codec)
         }
         phones = {
             codec: system.phone("telnyx", "--codec", codec, "--record", str(path), *arguments)
-            for codec, path in recordings.items()
+            for codec, path in paths.items()
         }
-        for codec, phone in phones.items():
-            report = phone.call(within_s=30.0)
-            self._outcomes[codec] = Outcome(report, samples(recordings[codec]))
+        reports = {codec: phone.call(within_s=40.0) for codec, phone in phones.items()}
+        ids = re.findall(r"call started call=(\w+) .* format=(\S+)", system.edge.log)
+        recorded = {audio_format: system.directory / f"{call}.wav" for call, audio_format in ids}
+        self._outcomes = {
+            codec: Outcome(report, samples(paths[codec]), recorded[report.codec])
+            for codec, report in reports.items()
+        }
 
 
 def lack_of(codec: str) -> str:
@@ -134,8 +149,23 @@ def lack_of(codec: str) -> str:
 
 
 def samples(path: Path) -> Pcm:
-    """At a rate at which a fraction of a sample makes no difference."""
     return codecs.decode(wav.read(path, FINE), FINE)
+
+
+def sides(path: Path) -> tuple[Pcm, Pcm]:
+    """The caller and the agent, as they were recorded."""
+    with wave.open(str(path)) as file:
+        assert (file.getnchannels(), file.getsampwidth()) == (2, 2)
+        pcm = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, 2)
+        caller, agent = (
+            resampled(np.ascontiguousarray(side), file.getframerate(), FINE.rate_hz)
+            for side in pcm.T
+        )
+    return caller, agent
+
+
+def likeness_to_speech(heard: Pcm, *, max_delay_ms: float = 60) -> Likeness:
+    return likeness(samples(SPEECH), heard, FINE.rate_hz, max_delay_ms=max_delay_ms)
 
 
 @pytest.fixture(scope="module")
@@ -157,14 +187,30 @@ def interrupted(redis_server_url: str, tmp_path_factory: pytest.TempPathFactory)
     return Calls(redis_server_url, directory, "house:Speaker", *arguments)
 
 
+@pytest.fixture(scope="module")
+def parroted(redis_server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Calls:
+    """The caller says it once, listens for 5 s, and is recorded meanwhile."""
+    directory = tmp_path_factory.mktemp("parroted")
+    plain = AudioFormat.pcm(8000)
+    wav.write(directory / "said.wav", wav.read(SPEECH, plain) + bytes(5 * 16_000), plain)
+    return Calls(
+        redis_server_url,
+        directory,
+        "recorder",
+        *["--play", str(directory / "said.wav")],
+        TRUNKLINE_RECORDER_AGENT="parrot",
+        TRUNKLINE_RECORDER_DIR=str(directory),
+    )
+
+
 @EVERY_CODEC
 def test_echo_brings_back_every_packet_as_it_was(echoed: Calls, codec: str) -> None:
-    report, heard = echoed.in_codec(codec)
+    report, heard, _ = echoed.in_codec(codec)
     assert (report.frames_sent, report.frames_heard) == (187, 187)
     assert report.sent_sha256 == report.heard_sha256
     assert report.marks == ["echo-50", "echo-100", "echo-150"]
     assert set(report.mark_ends) == {"played"}
-    found = likeness(samples(SPEECH), heard, FINE.rate_hz)
+    found = likeness_to_speech(heard)
     print(f"{codec}: echoed, correlation {found.correlation:.4f}, {found.delay_ms:.2f} ms")
     assert found.correlation >= CODECS[codec].likeness
     assert found.delay_ms <= CODECS[codec].delay_ms
@@ -175,9 +221,9 @@ def test_echo_brings_back_every_packet_as_it_was(echoed: Calls, codec: str) -> N
 def test_speech_that_an_agent_hears_and_says_again_is_the_same(
     interpreted: Calls, codec: str
 ) -> None:
-    report, heard = interpreted.in_codec(codec)
+    report, heard, _ = interpreted.in_codec(codec)
     assert report.faults == []
-    found = likeness(samples(SPEECH), heard, FINE.rate_hz)
+    found = likeness_to_speech(heard)
     print(f"{codec}: interpreted, correlation {found.correlation:.4f}, {found.delay_ms:.2f} ms")
     assert found.correlation >= CODECS[codec].likeness_of_two
     # Two resamplers of 3 ms each way, and a codec twice.
@@ -186,8 +232,38 @@ def test_speech_that_an_agent_hears_and_says_again_is_the_same(
 
 
 @EVERY_CODEC
+def test_parrot_says_back_what_the_caller_said(parroted: Calls, codec: str) -> None:
+    report, heard, _ = parroted.in_codec(codec)
+    assert (report.faults, report.marks) == ([], ["utterance-1"])
+    # It begins with what was noticed as speech, so it may well be ahead.
+    found = likeness(heard, samples(SPEECH), FINE.rate_hz, max_delay_ms=500)
+    later = likeness_to_speech(heard)
+    found = max(found, later)
+    print(f"{codec}: parroted, correlation {found.correlation:.4f} of {len(heard) / 48:.0f} ms")
+    assert found.correlation >= CODECS[codec].likeness_of_two
+    assert len(heard) >= 3.3 * FINE.rate_hz
+
+
+@EVERY_CODEC
+def test_recorder_has_both_sides_where_they_were_heard(parroted: Calls, codec: str) -> None:
+    _, heard, recorded = parroted.in_codec(codec)
+    caller, agent = sides(recorded)
+    said = likeness_to_speech(caller)
+    again = likeness(heard, agent, FINE.rate_hz, max_delay_ms=8000)
+    print(
+        f"{codec}: recorded, caller {said.correlation:.4f}, {said.delay_ms:.2f} ms, "
+        f"agent {again.correlation:.4f}, {again.delay_ms:.0f} ms"
+    )
+    assert said.correlation >= CODECS[codec].likeness
+    assert said.delay_ms <= CODECS[codec].delay_ms + 6  # there and back, a filter of 3 ms
+    assert again.correlation >= 0.99
+    assert 3700 <= again.delay_ms <= 6000  # once the caller had been silent for a while
+    assert parroted.complaints == []
+
+
+@EVERY_CODEC
 def test_clear_tells_how_much_was_heard(interrupted: Calls, codec: str) -> None:
-    report, _ = interrupted.in_codec(codec)
+    report, _, _ = interrupted.in_codec(codec)
     assert (report.faults, report.clears) == ([], 1)
     told = [mark.split() for mark in report.marks if mark[0].isdigit()]
     assert [number for number, _, _ in told] == [str(number) for number in range(7)]
