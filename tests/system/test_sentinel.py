@@ -1,7 +1,7 @@
 """Three servers and three sentinels; what a link and the system over it do when the primary fails.
 
-What a call loses in a failover, and gets back, is tested where calls survive Redis; here it is
-that everybody finds the new primary, is told, and goes on.
+Here it is that everybody finds the new primary, is told, and goes on; what calls in mid-speech lose
+and get back is measured in `tests/system/chaos/`.
 """
 
 from __future__ import annotations
@@ -162,7 +162,8 @@ async def test_a_primary_that_is_killed_is_replaced_and_its_users_are_told_once(
     trio: Sentinel, system: SystemOverSentinels
 ) -> None:
     await asyncio.to_thread(system.start)
-    await asyncio.to_thread(system.echo)
+    phone = system.phone("twilio", "--seconds", "3", "--calls", "3", "--expect", "echo")
+    await asyncio.to_thread(system.wait_until_live, 3)
     async with publishing(trio.url) as publisher:
         old, before = trio.primary(), publisher.link.server_id
         old.kill()
@@ -174,5 +175,7 @@ async def test_a_primary_that_is_killed_is_replaced_and_its_users_are_told_once(
         assert new is not old
         # What the old one acknowledged and did not pass on is for the caller to give again.
         assert stored(new) >= set(range(written + 1, publisher.sequence + 1))
+    calls = (await asyncio.to_thread(phone.report)).calls
+    assert all(call.behaved for call in calls)
     await asyncio.to_thread(system.wait_until_back)
     await asyncio.to_thread(system.echo)
