@@ -19,6 +19,7 @@ from common.metrics import TASKS
 from edge import metrics
 from edge.entrances import DETECT, Entrance
 from edge.lanes import EdgeLanes
+from edge.outlet import WRITER_LIMIT_BYTES, keep_short
 from edge.session import Session
 from edge.settings import EdgeSettings
 
@@ -106,12 +107,16 @@ class Edge:
             compress=False,
             heartbeat=_HEARTBEAT_S,
             timeout=_CLOSE_TIMEOUT_S,
+            autoping=False,  # the session wants to know
+            writer_limit=WRITER_LIMIT_BYTES,
             # aiohttp refuses a message of exactly the limit.
             max_msg_size=self._settings.max_message_bytes + 1,
         )
         if not socket.can_prepare(request):
             return self._refuse("no_websocket", 426)
         await socket.prepare(request)
+        if request.transport is not None:
+            keep_short(request.transport)
         session = Session(socket, entrance, self._lanes, self._settings)
         self._sessions.add(session)
         self._no_session.clear()

@@ -18,6 +18,9 @@ _CALLS_ENDED = Counter("trunkline_edge_calls_ended", "Calls ended", ["provider",
 CALLS_REFUSED = Counter("trunkline_edge_calls_refused", "Sockets refused before a call", ["reason"])
 _AUDIO_IN = Counter("trunkline_edge_audio_in_bytes", "Audio from callers", ["provider"])
 _MESSAGES_OUT = Counter("trunkline_edge_messages_out", "Messages to providers", ["provider"])
+_AUDIO_DROPPED = Counter(
+    "trunkline_edge_audio_dropped_ms", "Audio left out for a provider that was slow", ["provider"]
+)
 _IGNORED = Counter(
     "trunkline_edge_ignored", "Messages and commands without effect", ["provider", "reason"]
 )
@@ -48,6 +51,7 @@ class ForProvider:
         self.calls_started = _CALLS_STARTED.labels(provider)
         self.audio_in_bytes = _AUDIO_IN.labels(provider)
         self.messages_out = _MESSAGES_OUT.labels(provider)
+        self.audio_dropped_ms = _AUDIO_DROPPED.labels(provider)
         self.clear_to_silence_s = _CLEAR_TO_SILENCE.labels(provider)
 
     def call_ended(self, reason: str) -> None:

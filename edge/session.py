@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Coroutine
 from typing import NamedTuple
 
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
 from common.commands import ClearPlayback, Command
 from common.events import AudioReceived, CallEnded, CallStarted, EndReason, Event, MarkReached
@@ -34,7 +34,10 @@ __all__ = ["Session"]
 
 _log = logging.getLogger(__name__)
 
-_SEND_TIMEOUT_S = 5.0
+#: A provider that takes nothing for five seconds and then goes on is put up with.
+_STUCK_TIMEOUT_S = 5.5
+#: How far behind what it should have been sent such a provider may stay.
+_OVERDUE_S = 2.0
 
 
 class _Attachment(NamedTuple):
@@ -105,12 +108,15 @@ class Session:
             self.end(EndReason.CONNECTION_LOST, WSCloseCode.POLICY_VIOLATION, "no message")
         elif call.is_cut_off(settings.outage_timeout_s):
             self.end(EndReason.EDGE_FAILED, WSCloseCode.INTERNAL_ERROR, "no storage")
-        if self._outlet.stuck_s(now=now) > _SEND_TIMEOUT_S and self._writer is not None:
+        if self._outlet.stuck_s(now=now) > _STUCK_TIMEOUT_S and self._writer is not None:
             self.end(EndReason.PROTOCOL_VIOLATED, WSCloseCode.POLICY_VIOLATION, "slow consumer")
             self._writer.cancel()
 
     async def _read(self) -> None:
         async for message in self._socket:
+            if message.type in (WSMsgType.PING, WSMsgType.PONG):
+                await self._answer(message)
+                continue
             now = time.monotonic()
             if self._call is not None:
                 self._last_message = now
@@ -125,6 +131,12 @@ class Session:
                 code = self._socket.close_code or WSCloseCode.PROTOCOL_ERROR
                 self.end(EndReason.PROTOCOL_VIOLATED, code, str(message.data))
 
+    async def _answer(self, control: WSMessage) -> None:
+        if control.type is WSMsgType.PING:
+            await self._socket.pong(control.data)
+        else:
+            self._outlet.pong_arrived()
+
     def _settle(self) -> None:
         """What is not just a frame of audio may leave something to count, send or wait for."""
         for reason, count in self._stream.ignored.items():
@@ -138,10 +150,20 @@ class Session:
         while True:
             self._publish(stream.tick(now=time.monotonic()))
             if messages := stream.messages_to_send():
-                await self._outlet.send(messages, self._metrics)
+                stuck_s = await self._outlet.send(messages, self._metrics)
+                if stuck_s > _OVERDUE_S:
+                    self._catch_up()
             if stream.close is not None:
                 return
             await self._wakeup.wait(stream.next_time())
+
+    def _catch_up(self) -> None:
+        """The provider takes again what it is sent, after a while."""
+        dropped_ms = self._stream.skip_overdue(before=time.monotonic() - _OVERDUE_S)
+        self._metrics.audio_dropped_ms.inc(dropped_ms)
+        _log.warning(
+            "provider was slow", extra={"call": self.call_id, "dropped_ms": round(dropped_ms)}
+        )
 
     async def _guard(self, half: Coroutine[None, None, None]) -> None:
         """One half of the session, under rule 2."""

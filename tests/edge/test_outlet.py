@@ -1,17 +1,21 @@
 from __future__ import annotations
 
+import asyncio
+import socket as sockets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from typing import cast
 
 import pytest
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, web
 
 from edge.metrics import ForProvider
-from edge.outlet import Outlet
+from edge.outlet import Outlet, keep_short
 from tests.edge.calls import counted
 from tests.waiting import until
 
+NOT_SENT = (sockets.IPPROTO_TCP, sockets.TCP_NOTSENT_LOWAT)
 SERIES = ForProvider("outlet")
 Handler = Callable[[Outlet], Awaitable[None]]
 Serve = Callable[[Handler], Awaitable[ClientWebSocketResponse]]
@@ -85,3 +89,60 @@ async def test_peer_that_takes_nothing_is_noticed(serve: Serve) -> None:
     socket = await serve(send)
     await until(lambda: bool(outlets) and outlets[0].stuck_s(now=time.monotonic()) > 0.05)
     socket._response.close()
+
+
+async def test_peer_is_asked_whether_it_reads_behind_what_it_is_sent_and_not_all_the_time() -> None:
+    """A ping a second at most, and none before the last one was answered."""
+    peer = Peer()
+    outlet = Outlet(cast(web.WebSocketResponse, peer))
+    await outlet.send(["a"], SERIES)
+    await outlet.send(["b"], SERIES)
+    outlet.pong_arrived()
+    await outlet.send(["c"], SERIES)
+    assert peer.told == ["a", "ping", "b", "c"]
+    outlet._next_ping_at = time.monotonic()
+    await outlet.send(["d"], SERIES)
+    outlet._next_ping_at = time.monotonic()
+    await outlet.send(["e"], SERIES)
+    assert peer.told[4:] == ["d", "ping", "e"]
+
+
+async def test_ping_without_an_answer_counts_only_for_a_peer_that_has_answered_one() -> None:
+    outlet = Outlet(cast(web.WebSocketResponse, Peer()))
+    await outlet.send(["a"], SERIES)
+    assert outlet.stuck_s(now=time.monotonic() + 60) == 0.0
+    outlet.pong_arrived()
+    assert outlet.stuck_s(now=time.monotonic() + 60) == 0.0
+    outlet._next_ping_at = time.monotonic()
+    await outlet.send(["b"], SERIES)
+    assert 60 <= outlet.stuck_s(now=time.monotonic() + 60) < 61
+    outlet.pong_arrived()
+    assert outlet.stuck_s(now=time.monotonic() + 60) == 0.0
+
+
+class Peer:
+    """Stands where a socket stands that takes everything."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    async def send_str(self, text: str) -> None:
+        self.told.append(text)
+
+    async def ping(self) -> None:
+        self.told.append("ping")
+
+
+async def test_little_is_kept_in_the_buffers_of_a_connection(serve: Serve) -> None:
+    limits: list[tuple[int, int]] = []
+
+    async def look(outlet: Outlet) -> None:
+        transport = outlet._peer._req.transport  # type: ignore[union-attr]
+        assert isinstance(transport, asyncio.Transport)
+        keep_short(transport)
+        limits.append(transport.get_write_buffer_limits())
+        limits.append((0, transport.get_extra_info("socket").getsockopt(*NOT_SENT)))
+
+    socket = await serve(look)
+    await socket.receive()
+    assert [high for _, high in limits] == [4096, 8192]
