@@ -14,7 +14,7 @@ from common.errors import UsageError
 from common.metrics import TASKS
 from common.settings import load
 from workers.agent import Agent
-from workers.agent_loader import load_agent
+from workers.agent_loader import load_agent, prepare
 from workers.settings import WorkerSettings
 from workers.worker import Worker
 
@@ -25,6 +25,7 @@ def main() -> int:
     try:
         settings = load(WorkerSettings, os.environ)
         agent = load_agent(settings.agent)
+        prepare(agent)
     except UsageError as error:
         print(f"trunkline worker: {error}", file=sys.stderr)  # noqa: T201 - no log yet
         return error.exit_code

@@ -34,6 +34,11 @@ class Agent:
     #: after every handled event; each call begins with `State()`, so every field has a default.
     State: ClassVar[type[msgspec.Struct] | None] = None
 
+    @classmethod
+    def prepare(cls) -> None:
+        """Once in each worker, before its first call: load and check what all calls share. Blocks;
+        a UsageError ends the worker with its message."""
+
     async def on_start(self, call: Call) -> None:
         """The call is on. Always the first."""
 

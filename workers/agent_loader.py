@@ -10,7 +10,7 @@ from common.errors import UsageError
 from workers.agent import Agent
 from workers.agents import built_in_agents, load_built_in
 
-__all__ = ["load_agent"]
+__all__ = ["load_agent", "prepare"]
 
 
 def load_agent(name: str) -> type[Agent]:
@@ -28,6 +28,20 @@ def load_agent(name: str) -> type[Agent]:
     return agent
 
 
+def prepare(agent: type[Agent]) -> None:
+    """What the agent wants done before its first call. Raises UsageError when that fails."""
+    try:
+        agent.prepare()
+    except UsageError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise UsageError(f"agent {agent.__name__} is not ready: {_reason(error)}") from error
+
+
+def _reason(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
 def _attribute(module_name: str, class_name: str) -> object:
     # As uvicorn does: users' modules are found where they stand.
     directory = str(Path.cwd())
@@ -36,8 +50,7 @@ def _attribute(module_name: str, class_name: str) -> object:
     try:
         module = import_module(module_name)
     except (Exception, SystemExit) as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise UsageError(f"cannot import agent module {module_name!r}: {reason}") from error
+        raise UsageError(f"cannot import agent module {module_name!r}: {_reason(error)}") from error
     found: object = getattr(module, class_name, None)
     if found is None:
         raise UsageError(f"agent module {module_name!r} has no class {class_name!r}")

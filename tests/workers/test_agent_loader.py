@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from common.errors import UsageError
-from workers.agent_loader import load_agent
+from workers.agent import Agent
+from workers.agent_loader import load_agent, prepare
 from workers.agents import built_in_agents
 from workers.agents.echo import Echo
 
@@ -127,3 +128,33 @@ def test_state_without_defaults(module: WriteModule) -> None:
     text = fault(f"{name}:Greeter")
     assert text.startswith(f"agent '{name}:Greeter': every field of State needs a default: ")
     assert "greeted" in text
+
+
+def unready(error: BaseException) -> str:
+    class Unready(Agent):
+        @classmethod
+        def prepare(cls) -> None:
+            raise error
+
+    with pytest.raises(UsageError) as raised:
+        prepare(Unready)
+    return str(raised.value)
+
+
+def test_an_agent_may_prepare_for_its_calls() -> None:
+    prepared = []
+
+    class Ready(Agent):
+        @classmethod
+        def prepare(cls) -> None:
+            prepared.append(cls)
+
+    prepare(Ready)
+    prepare(Agent)
+    assert prepared == [Ready]
+
+
+def test_an_agent_that_is_not_ready_says_why_in_one_line() -> None:
+    assert unready(UsageError("no menu")) == "no menu"
+    assert unready(ValueError("a\nb")) == "agent Unready is not ready: ValueError: a b"
+    assert unready(SystemExit(3)) == "agent Unready is not ready: SystemExit: 3"
