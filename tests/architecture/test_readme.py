@@ -9,6 +9,7 @@ from pathlib import Path
 from common.settings import ProcessSettings, Setting, settings_of
 from edge.providers import providers
 from edge.settings import EdgeSettings
+from workers.agents import built_in_agents, options_of
 from workers.settings import WorkerSettings
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
@@ -28,6 +29,9 @@ def test_every_setting_stands_in_the_table_with_its_default() -> None:
         for setting in settings_of(kind)
     }
     expected = list(chain(shared.values(), (own[name] for name in own if name not in shared)))
+    expected += [
+        row(setting, f"`{name}`") for name in built_in_agents() for setting in options_of(name)
+    ]
     written = re.findall(r"^\| `(?:TRUNKLINE_|REDIS_).*$", README, re.MULTILINE)
     assert written == expected
 
