@@ -10,9 +10,13 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
-from aiohttp import ClientConnectionError, ClientSession
+from aiohttp import ClientConnectionError, ClientSession, WSMsgType
+from redis.asyncio import Redis
 
+from common.events import DtmfReceived, Event
+from common.wire import decode_event
 from tests.edge.calls import Caller, Closed
 from tests.waiting import until
 
@@ -33,6 +37,15 @@ async def started(**environ: str) -> AsyncIterator[Process]:
         if process.returncode is None:
             process.kill()
         await process.communicate()
+
+
+def is_closed(port: int) -> bool:
+    """Whether nobody listens any more."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1.0).close()
+    except ConnectionRefusedError:
+        return True
+    return False
 
 
 async def is_ready(client: ClientSession, port: int) -> bool:
@@ -60,6 +73,60 @@ async def test_sigterm_ends_calls_with_1012_and_the_process_with_0(redis_url: st
         assert process.returncode == 0
         assert [b"listening" in stderr, b"stopped" in stderr] == [True, True]
         assert b"Traceback" not in stderr
+
+
+async def test_draining_edge_takes_no_call_and_serves_those_that_live(
+    redis_url: str, redis: Redis
+) -> None:
+    port = free_port()
+    async with (
+        ClientSession() as client,
+        started(
+            REDIS_URL=redis_url, TRUNKLINE_PORT=str(port), TRUNKLINE_DRAIN_TIMEOUT_S="60"
+        ) as process,
+    ):
+        await until(lambda: is_ready(client, port), timeout=20)
+        caller = Caller(await client.ws_connect(f"http://127.0.0.1:{port}/media/twilio"))
+        await caller.start()
+
+        async def has_stored(last: Event) -> bool:
+            keys: Any = await redis.keys("*:in:*")
+            replies: Any = [await redis.xrevrange(key, count=1) for key in keys]
+            entries = [entry for reply in replies for entry in reply]
+            return [decode_event(fields[b"e"]).event for _, fields in entries] == [last]
+
+        await caller.press("1")
+        await until(lambda: has_stored(DtmfReceived("1")))
+        process.send_signal(signal.SIGTERM)
+        await until(lambda: is_closed(port), timeout=0.1)
+        await caller.press("2")
+        await until(lambda: has_stored(DtmfReceived("2")))
+        # A connection from before may ask, but brings no call.
+        assert not await is_ready(client, port)
+        await caller.stop()
+        assert await caller.closed() == Closed(1000, "")
+        await asyncio.wait_for(process.communicate(), 5)
+        assert process.returncode == 0
+        assert not await redis.exists("{trunkline:0}:edges")
+
+
+async def test_second_signal_ends_the_process_at_once(redis_url: str) -> None:
+    port = free_port()
+    async with (
+        ClientSession() as client,
+        started(REDIS_URL=redis_url, TRUNKLINE_PORT=str(port)) as process,
+    ):
+        await until(lambda: is_ready(client, port), timeout=20)
+        caller = Caller(await client.ws_connect(f"http://127.0.0.1:{port}/media/twilio"))
+        await caller.start()
+        process.send_signal(signal.SIGTERM)
+        await until(lambda: is_closed(port))
+        assert process.returncode is None
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(2):
+            await process.communicate()
+        assert process.returncode == 130
+        assert (await caller.socket.receive()).type is WSMsgType.CLOSED
 
 
 async def test_all_wrong_settings_are_told_before_anything_starts() -> None:
