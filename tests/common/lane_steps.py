@@ -172,6 +172,8 @@ class LaneSteps(RuleBasedStateMachine):
         )
         self.agree("renew", sorted(look.dead_workers), sorted(self.model.renew(worker)))
         assert look.dead_edges == []
+        too_far = look.now_ms + 10 * LEASE_MS
+        assert self.probe.ask((b"ZCOUNT", LANE.workers, too_far, b"+inf")) == 0
 
     def is_known(self, worker: str) -> str:
         """A worker renews its lease before it does anything else."""
