@@ -64,4 +64,13 @@ async def test_without_a_dispatch_stream_there_is_nothing_to_take(
 ) -> None:
     await takeover.of(OTHER)
     assert owned == []
+    assert "cannot take over" not in caplog.text
+
+
+async def test_refusal_of_redis_is_logged(
+    takeover: Takeover, owned: list[str], redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    await redis.set(LANE.calls, "no dispatch")
+    await takeover.of(OTHER)
+    assert owned == []
     assert "cannot take over" in caplog.text
