@@ -81,7 +81,7 @@ class Process:
         self.name = f"{module}-{http}"
         self._http = f"http://127.0.0.1:{http}"
         self._log = directory / f"{self.name}.log"
-        with self._log.open("wb") as log:
+        with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", module],
                 cwd=directory,
@@ -248,6 +248,13 @@ class System:
         self.ports.append(port)
         self.edges.append(Process("edge", settings, self.directory, http=port))
         return self.edges[-1]
+
+    def restart_edge(self, number: int, **settings: str) -> Process:
+        """On the port of the n-th, which has ended, and in its place."""
+        port = self.ports[number]
+        settings = {**self._shared, "TRUNKLINE_PORT": str(port), **settings}
+        self.edges[number] = Process("edge", settings, self.directory, http=port)
+        return self.edges[number]
 
     def start_worker(self, **settings: str) -> Process:
         port = free_port()

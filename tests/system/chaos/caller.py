@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import aiohttp
 from aiohttp import ClientWebSocketResponse, WSMsgType
@@ -104,7 +104,9 @@ class Caller:
 
     def go_on_reading(self) -> None:
         self._reads.set()
-        self._transport().resume_reading()
+        transport = self._transport()
+        if transport is not None and not transport.is_closing():
+            transport.resume_reading()
 
     def press(self, digit: str) -> None:
         self._to_press += digit
@@ -216,13 +218,12 @@ class Caller:
     def _note(self, kind: Kind, sequence: int = 0, *, detail: int = 0) -> None:
         self._ledger.write(kind, self._plan.number, sequence, detail=detail)
 
-    def _transport(self) -> asyncio.ReadTransport:
+    def _transport(self) -> Any:
+        """uvloop's, which is no subclass of asyncio's."""
         assert self._socket is not None
         connection = self._socket._conn
         assert connection is not None
-        transport = connection.transport
-        assert isinstance(transport, asyncio.ReadTransport)
-        return transport
+        return connection.transport
 
 
 async def _send(socket: ClientWebSocketResponse, message: WsMessage) -> None:

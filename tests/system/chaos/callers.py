@@ -23,6 +23,7 @@ import aiohttp
 import msgspec
 import uvloop
 
+from common.process import background
 from ops.phone.dialects import known_dialects
 from tests.system.chaos.caller import Caller, Plan
 from tests.system.chaos.ledger import Ledger
@@ -137,10 +138,8 @@ async def _run(spec: Spec) -> None:
     connector = aiohttp.TCPConnector(limit=0, socket_factory=_socket_factory(spec.receive_buffer))
     async with aiohttp.ClientSession(connector=connector) as session:
         callers = _Callers(spec, session, ledger)
-        helpers = [asyncio.create_task(_flush(ledger)), asyncio.create_task(_listen(callers))]
-        await callers.run()
-        for helper in helpers:
-            helper.cancel()
+        async with background(_flush(ledger), _listen(callers)):
+            await callers.run()
     ledger.close()
 
 
@@ -168,6 +167,7 @@ async def _listen(callers: _Callers) -> None:
     while line := await reader.readline():
         command, _, argument = line.decode().strip().partition(" ")
         callers.obey(command, argument)
+    callers.obey("hang_up", "")  # nobody is left to say so
 
 
 def main() -> None:

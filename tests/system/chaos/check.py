@@ -46,6 +46,7 @@ class CallResult(msgspec.Struct):
     repeated: int = 0
     disordered: int = 0
     gap_ms: float = 0.0
+    late_ms: float = 0.0
     keys: str = ""
     close_code: int = 0
     stopped: bool = False  # the caller hung up; else the call was cut
@@ -69,6 +70,11 @@ class Tally(NamedTuple):
     @property
     def gap_ms(self) -> float:
         return max((call.gap_ms for call in self.calls), default=0.0)
+
+    @property
+    def late_ms(self) -> float:
+        """By how much the callers themselves were late: what the machine did to everybody."""
+        return max((call.late_ms for call in self.calls), default=0.0)
 
     def problems(self) -> list[str]:
         return [
@@ -117,6 +123,7 @@ def _check_call(
     _check_marks(result, own, expected, dialect)
     _check_report(result, reports, expected)
     result.gap_ms = _longest_gap_ms(own)
+    result.late_ms = _latest_ms(said)
     for kind, what in ((Kind.DAMAGED, "damaged frames"), (Kind.FAULT, "faults of protocol")):
         if count := int((own["kind"] == kind).sum()):
             result.lost += count if kind is Kind.DAMAGED else 0
@@ -249,3 +256,11 @@ def _longest_gap_ms(own: Records) -> float:
         elif kind == Kind.CLEARED:
             ends_at = 0  # what follows begins anew
     return longest / 1e6
+
+
+def _latest_ms(said: Records) -> float:
+    at_ns = said["at_ns"].astype(np.int64)
+    if not len(at_ns):
+        return 0.0
+    late = at_ns - at_ns[0] - np.arange(len(at_ns)) * _FRAME_NS
+    return float(late.max()) / 1e6

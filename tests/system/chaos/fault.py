@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -28,9 +29,18 @@ def run(fault: Fault, config: Config) -> Row:
     row = Row.new(fault.name, fault.title)
     row.skipped = fault.obstacle()
     if not row.skipped:
+        config = config._replace(directory=config.directory / fault.name)
+        config.directory.mkdir()
         try:
             fault.play(config, row)
         except AssertionError as error:
-            row.failures.append(str(error).splitlines()[0])
+            row.failures.append(f"{_waiting_for(error)}: {str(error).splitlines()[0]}")
             row.notes.append(f"logs and ledger: {config.directory}")
     return row
+
+
+def _waiting_for(error: AssertionError) -> str:
+    """The line of the fault's own script that did not come true."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "/chaos/faults/" in frame.filename]
+    return (own[-1].line or "") if own else "the stage"

@@ -9,14 +9,15 @@ import msgspec
 __all__ = ["Row", "table"]
 
 _HEADINGS = (
-    "fault", "calls", "faults", "detected ms", "taken over ms", "gap ms", "lost", "repeated",
-    "disordered", "takeovers", "fenced", "already", "keys left", "verdict",
+    "fault", "calls", "faults", "detected ms", "taken over ms", "gap ms", "late ms", "lost",
+    "repeated", "disordered", "takeovers", "fenced", "already", "keys left", "verdict",
 )  # fmt: skip
 
 
 class Row(msgspec.Struct):
     """Times are the longest over all rounds, counts their sum. `detected_ms`: from the fault until
-    the first call had its new owner; `taken_over_ms`: until the last had."""
+    the first call had its new owner; `taken_over_ms`: until the last had. `late_ms`: by how much
+    the callers themselves were late to speak: the machine's doing, which makes gaps longer."""
 
     name: str
     title: str
@@ -25,6 +26,7 @@ class Row(msgspec.Struct):
     detected_ms: float | None = None
     taken_over_ms: float | None = None
     gap_ms: float | None = None
+    late_ms: float = 0.0
     lost: int = 0
     repeated: int = 0
     disordered: int = 0
@@ -59,6 +61,10 @@ class Row(msgspec.Struct):
         if value is None or value > limit:
             self.failures.append(f"{what}: {_cell(value)}, more than {limit:g}")
 
+    def gap_within(self, limit_ms: float) -> None:
+        """No more silence was heard; a machine that held up the callers held up the others too."""
+        self.at_most(self.gap_ms, limit_ms + self.late_ms, "gap, ms")
+
     def took(self, detected_ms: float, taken_over_ms: float) -> None:
         self.detected_ms = max(self.detected_ms or 0.0, detected_ms)
         self.taken_over_ms = max(self.taken_over_ms or 0.0, taken_over_ms)
@@ -67,7 +73,8 @@ class Row(msgspec.Struct):
         if self.skipped:
             return [self.name, *[""] * (len(_HEADINGS) - 2), self.verdict]
         values = (
-            self.calls, self.rounds, self.detected_ms, self.taken_over_ms, self.gap_ms, self.lost,
+            self.calls, self.rounds, self.detected_ms, self.taken_over_ms, self.gap_ms,
+            self.late_ms, self.lost,
             self.repeated, self.disordered, self.takeovers, self.fenced, self.already,
             self.keys_left,
         )  # fmt: skip

@@ -31,6 +31,7 @@ from tests.system.chaos.callers import Spec
 from tests.system.chaos.check import Tally, check, read_reports
 from tests.system.chaos.counters import Counters
 from tests.system.chaos.groups import Groups
+from tests.system.chaos.ledger import Kind
 from tests.system.chaos.own_redis import Options, OwnRedis
 from tests.system.chaos.probes import keys_left, ledger_faults
 from tests.system.chaos.proxies import Proxies
@@ -39,12 +40,15 @@ from tests.system.chaos.score import Rules
 from tests.system.chaos.watch import Watch
 from tests.system.processes import ROOT, Process, System, wait_until
 
-__all__ = ["Config", "Needs", "Stage"]
+__all__ = ["APART", "Config", "Needs", "Stage"]
 
 _AGENT = "tests.system.chaos.chain_agent:ChainAgent"
 _START_S = 15.0
 _FINISH_S = 20.0
 _FRAME_MS = 20
+
+#: Callers from this number on are the fault themselves: the row does not count what they lose.
+APART = 10_001
 
 
 class Config(NamedTuple):
@@ -53,6 +57,11 @@ class Config(NamedTuple):
     calls: int
     rounds: int
     directory: Path
+
+    @property
+    def is_brief(self) -> bool:
+        """Of a fault in two variants, the sharper one will do."""
+        return self.rounds < 10
 
 
 class Needs(NamedTuple):
@@ -134,6 +143,13 @@ class Stage:
         edge = self.system.start_edge(**own)
         return self._remember_proxy(edge)
 
+    def restarted_edge(self, number: int) -> Process:
+        """In the place of the one that has ended; returns when it takes calls."""
+        own = {"PYTHONPATH": str(ROOT), **self._way_to_redis("edge"), **dict(self.needs.edge)}
+        edge = self.system.restart_edge(number, **own)
+        edge.wait_until_up("/readyz")
+        return self._remember_proxy(edge)
+
     def start_worker(self) -> Process:
         settings = {
             "TRUNKLINE_AGENT": _AGENT,
@@ -194,6 +210,12 @@ class Stage:
         """So many frames more, on so many calls."""
         self.groups.wait_until_heard(frames, calls=calls, within_s=within_s)
 
+    def ended_apart(self) -> int:
+        """How many of the callers that are the fault themselves have been closed."""
+        records = self.groups.records()
+        closed = records["caller"][records["kind"] == Kind.CLOSED]
+        return int((closed >= APART).sum())
+
     def last(self, seconds: float) -> None:
         """Not a wait for anything: how long a fault lasts."""
         time.sleep(seconds)
@@ -213,9 +235,10 @@ class Stage:
             self._dialects(),
             self._rules(),
         )
-        self._fill(row, tally)
+        counted = tally._replace(calls=[call for call in tally.calls if call.caller < APART])
+        self._fill(row, counted)
         if not cut:
-            ended = [call.caller for call in tally.calls if not call.stopped]
+            ended = [call.caller for call in counted.calls if not call.stopped]
             row.expect(not ended, f"{len(ended)} calls ended before their callers hung up")
         return tally
 
@@ -240,6 +263,7 @@ class Stage:
         row.repeated += tally.total("repeated")
         row.disordered += tally.total("disordered")
         row.gap_ms = max(row.gap_ms or 0.0, tally.gap_ms)
+        row.late_ms = max(row.late_ms, tally.late_ms)
         row.takeovers += self.watch.takeovers()
         row.fenced += self.counters.total("fenced")
         row.already += self.counters.total("already")

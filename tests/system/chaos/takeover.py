@@ -26,17 +26,13 @@ class Orphans(NamedTuple):
     def wait_until_taken_over(self, row: Row, *, within_ms: float) -> None:
         """Every one of them, by exactly one other worker, in time. Fills the row's times."""
         row.expect(bool(self.calls), "the worker owned no call: the fault was not exercised")
-        wait_until(lambda: all(map(self._is_settled, self.calls)), within_s=_DEADLINE_S)
+        wait_until(lambda: all(map(self._new_owners, self.calls)), within_s=_DEADLINE_S)
         times = [ms for call in self.calls if (ms := self._taken_over_ms(call)) is not None]
         if times:
             row.took(min(times), max(times))
         row.at_most(max(times, default=None), within_ms, "calls taken over, ms")
         for call in self.calls:
             row.expect(len(self._new_owners(call)) == 1, f"call {call} had {self._history(call)}")
-
-    def _is_settled(self, call: str) -> bool:
-        owner = self.stage.watch.owners().get(call)
-        return owner not in ("", self.worker)
 
     def _new_owners(self, call: str) -> list[tuple[int, str]]:
         changes = self.stage.watch.changes(call, since_ns=self.since_ns)

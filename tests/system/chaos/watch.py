@@ -90,6 +90,7 @@ class Watch:
                 self._look_again()
 
     def _look_again(self) -> None:
+        self._owners = {}
         self._client.close()
         with suppress(redis.RedisError):
             self._client = _connect(self._where())
@@ -102,8 +103,9 @@ class Watch:
             seen.update(zip(reply[::2], reply[1::2], strict=True))
         now = time.monotonic_ns()
         for call, token in seen.items():
-            if self._owners.get(call) != token:
-                self._changes[call].append(Change(now, token.partition(":")[0], token))
+            changes = self._changes[call]
+            if not changes or changes[-1].token != token:
+                changes.append(Change(now, token.partition(":")[0], token))
         self._owners = seen
 
 
