@@ -176,7 +176,7 @@ HEADERS = st.sampled_from([b"", b"RIFF\0\0\0\0WAVE", riff(layout()), riff(layout
 
 
 @given(HEADERS, st.lists(st.sampled_from([layout(), DATA, EXTENSIBLE]) | st.binary(max_size=60)))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_bytes_are_audio_or_one_fault(
     tmp_path: Path, header: bytes, parts: list[bytes]
 ) -> None:
