@@ -41,6 +41,7 @@ class Committer:
         self._on_refused = on_refused
         self._on_lost = on_lost
         self._progressed: set[OwnedCall] = set()
+        self._refused: set[OwnedCall] = set()
         self._is_due = False
         self._timer: asyncio.TimerHandle | None = None
 
@@ -50,8 +51,10 @@ class Committer:
         self._collect_soon()
 
     def repeat(self, call: OwnedCall) -> None:
-        """Redis knows again what it needs for the commit that it has refused."""
-        step = call.runner.repeat()
+        """Redis knows again what it needs for the commit that it has refused. One that it has not
+        answered yet, because something else told of the loss first, is not sent a second time."""
+        step = call.runner.repeat() if call in self._refused else None
+        self._refused.discard(call)
         if step is None:
             self.progressed(call)
         else:
@@ -59,6 +62,7 @@ class Committer:
 
     def forget(self, call: OwnedCall) -> None:
         self._progressed.discard(call)
+        self._refused.discard(call)
 
     def _collect_soon(self) -> None:
         if not self._is_due:
@@ -93,6 +97,7 @@ class Committer:
             self._on_lost(call)
             return
         if not call.runner.answered(answer):
+            self._refused.add(call)
             self._on_refused(call)
             return
         self._on_committed(call)

@@ -154,6 +154,20 @@ async def test_a_refused_commit_stays_on_its_way_until_it_is_repeated(
     assert [request for request, _ in writer.submitted] == [first]
 
 
+async def test_a_commit_that_was_not_refused_is_not_sent_twice(
+    held: tuple[Bench, HeldWriter],
+) -> None:
+    """The loss may be found out, and mended, while the commit is still on its way."""
+    bench, writer = held
+    bench.rig.feed(DtmfReceived("1"))
+    await settle()
+    bench.committer.repeat(bench.call)
+    await settle()
+    assert len(writer.submitted) == 1
+    writer.answer(b"COMMITTED")
+    assert bench.committed == [bench.call]
+
+
 async def test_a_commit_that_redis_cannot_carry_out_loses_the_call(
     held: tuple[Bench, HeldWriter], caplog: pytest.LogCaptureFixture
 ) -> None:
