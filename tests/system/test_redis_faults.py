@@ -160,6 +160,26 @@ def test_redis_whose_disk_is_full_refuses_calls_and_keeps_those_that_live(
     assert reannounced(system) == 0
 
 
+@pytest.mark.parametrize("comes_back", ["with what it had", "empty"])
+def test_echo_goes_on_after_redis_has_come_back(
+    own_redis: OwnRedis, tmp_path: Path, comes_back: str
+) -> None:
+    """Every frame of every caller comes back once, in order, however late."""
+    with running(own_redis.url, tmp_path) as system:
+        system.start(workers=2)
+        phone = system.phone("twilio", "--calls", str(CALLS), "--seconds", "6", "--expect", "echo")
+        system.wait_until_live(CALLS)
+        be_away(own_redis, system)
+        if comes_back == "empty":
+            own_redis.empty()
+        own_redis.start()
+        total = phone.report(within_s=30.0).total
+        assert (total.frames_lost, total.frames_repeated) == (0, 0)
+        assert (total.frames_out_of_order, total.frames_unknown) == (0, 0)
+        assert total.calls_behaved == CALLS
+        system.wait_until_no_call_is_left()
+
+
 def test_outage_that_lasts_too_long_ends_calls_1011(own_redis: OwnRedis, tmp_path: Path) -> None:
     with running(own_redis.url, tmp_path) as system:
         system.start(workers=0, edge={**PATIENT, "TRUNKLINE_OUTAGE_TIMEOUT_S": "1"})
