@@ -212,22 +212,22 @@ class TestAnotherServer:
 
         def changed() -> None:
             replies.append("changed")
-            writer.submit((b"ECHO", b"first"), replies.append)
+            own.submit((b"ECHO", b"first"), replies.append)
 
         with ExitStack() as first_server:
             url = first_server.enter_context(own_redis(directory))
             link = Link(url, timeout_s=1.0)
-            writer = Writer(link, tick_s=0.001, on_server_changed=changed)
-            async with background(writer.run()):
-                await writer.flushed()
+            own = Writer(link, tick_s=0.001, on_server_changed=changed)
+            async with background(own.run()):
+                await own.flushed()
                 first_server.close()
-                writer.submit((b"ECHO", b"old"), replies.append)
-                await until(lambda: not writer.is_answering)
-                writer.submit((b"ECHO", b"older"), replies.append)
+                own.submit((b"ECHO", b"old"), replies.append)
+                await until(lambda: not own.is_answering)
+                own.submit((b"ECHO", b"older"), replies.append)
                 with own_redis(directory):
                     await until(lambda: len(replies) == 4)
-                    await writer.flushed()
-                    assert writer.is_answering
+                    await own.flushed()
+                    assert own.is_answering
             await link.close()
         old, older, *rest = replies
         assert isinstance(old, ServerChangedError)
@@ -239,12 +239,12 @@ class TestAnotherServer:
         with ExitStack() as first_server:
             url = first_server.enter_context(own_redis(directory))
             link = Link(url, timeout_s=1.0)
-            writer = Writer(link, tick_s=0.001)
-            async with background(writer.run()):
-                await writer.flushed()
+            own = Writer(link, tick_s=0.001)
+            async with background(own.run()):
+                await own.flushed()
                 first_server.close()
-                writer.submit((b"ECHO", b"kept"), replies.append)
-                await until(lambda: not writer.is_answering)
+                own.submit((b"ECHO", b"kept"), replies.append)
+                await until(lambda: not own.is_answering)
                 with own_redis(directory):
                     await until(lambda: replies == [b"kept"])
             await link.close()

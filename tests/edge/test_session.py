@@ -7,6 +7,7 @@ import logging
 
 import pytest
 from aiohttp import WSMsgType
+from redis.asyncio import Redis
 
 from common.commands import ClearPlayback, Command, HangUp, PlayAudio, SendDtmf, SetMark
 from common.events import (
@@ -300,6 +301,28 @@ async def test_command_that_trips_over_a_fault_of_ours_ends_its_own_call_only(
     assert (await bad_call.events(last=CallEnded))[-1] == CallEnded(EndReason.EDGE_FAILED)
     await good_call.ask(SetMark("good"))
     assert (await good.hear())["mark"] == {"name": "good"}
+
+
+async def test_call_whose_commands_are_no_stream_is_ended_and_the_others_go_on(
+    edge: RunningEdge, redis: Redis
+) -> None:
+    ended = {"provider": "twilio", "reason": "edge_failed"}
+    before = counted("trunkline_edge_calls_ended_total", **ended)
+    bad, bad_call = await edge.call()
+    good, good_call = await edge.call()
+    await redis.set(bad_call.keys.commands, "no stream")
+    assert await bad.closed() == Closed(1011, "commands unreadable")
+    assert counted("trunkline_edge_calls_ended_total", **ended) == before + 1
+    await good_call.ask(SetMark("good"))
+    assert (await good.hear())["mark"] == {"name": "good"}
+
+
+async def test_ping_of_the_provider_is_answered(edge: RunningEdge) -> None:
+    caller = await edge.connect(autoping=False)
+    await caller.start()
+    await caller.socket.ping(b"there?")
+    answer = await caller.socket.receive(5.0)
+    assert (answer.type, answer.data) == (WSMsgType.PONG, b"there?")
 
 
 async def test_binary_audio_reaches_a_provider_of_binary_audio(redis_url: str) -> None:
