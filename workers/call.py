@@ -28,7 +28,6 @@ from common.commands import (
 from common.errors import AgentError
 from common.events import DIGITS, CallStarted, Metadata
 from workers.audio.dtmf_tones import dtmf_tones
-from workers.late_decoder import LateDecoder
 from workers.prompts import Prompts
 from workers.sound import HeardAudio, Sound
 from workers.speaking import Speaking, as_pcm
@@ -66,23 +65,17 @@ class CallRuntime(Protocol):
 
 
 class Call:
-    """`rate_hz`: of arrays that are played without saying theirs; None: the play format's.
-    `heard`: the decoder of what the caller says."""
-
     def __init__(
         self,
         call_id: str,
         started: CallStarted,
         runtime: CallRuntime,
         state: Any,
-        *,
-        rate_hz: int | None = None,
-        heard: LateDecoder | None = None,
+        speaking: Speaking | None = None,
     ) -> None:
         self._runtime = runtime
         self._started = started
-        self._rate_hz = rate_hz or self.play_format.rate_hz
-        self._speaking = Speaking(self.play_format, heard)
+        self._speaking = speaking or Speaking(self.play_format)
         self._clears = 0
         self.id = call_id
         #: The agent's `State`, kept when the worker dies; None when the agent declares none.
@@ -143,7 +136,7 @@ class Call:
             case HeardAudio():
                 self._emit(self._speaking.stream(audio.pcm, audio.rate_hz))
             case _:
-                self._emit(self._speaking.stream(as_pcm(audio), rate_hz or self._rate_hz))
+                self._emit(self._speaking.stream(as_pcm(audio), rate_hz))
 
     async def mark(self, name: str) -> None:
         """Have `on_mark` called when what is queued now was heard, or will not be any more."""
@@ -185,11 +178,11 @@ class Call:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._runtime.executor, lambda: function(*args, **kwargs))
 
-    def watched(self, watch: Callable[[Command], None], state: Any, rate_hz: int | None) -> Call:
+    def watched(self, watch: Callable[[Command], None], state: Any) -> Call:
         """The same call for another agent, one that this agent wraps: with a state of its own;
         `watch` is told each command before it leaves."""
         runtime = _Watched(self._runtime, watch)
-        return Call(self.id, self._started, runtime, state, rate_hz=rate_hz)
+        return Call(self.id, self._started, runtime, state, self._speaking)
 
     def _emit(self, commands: Iterable[Command]) -> None:
         for command in commands:

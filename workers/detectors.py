@@ -6,25 +6,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TypeAlias
 
-import msgspec
-
 from common.events import CallStarted, DtmfReceived
 from workers.agent import Agent
 from workers.audio import vad
 from workers.audio.dtmf_detector import DtmfDetector
+from workers.memory import Memory
 from workers.sound import HeardAudio
 from workers.speech import SpeechEdge, SpeechStarted, SpeechStopped
 
-__all__ = ["Detectors", "Memory", "Noticed"]
+__all__ = ["Detectors", "Noticed"]
 
 Noticed: TypeAlias = SpeechEdge | DtmfReceived
-
-
-class Memory(msgspec.Struct, array_like=True):
-    """What was told already and lasts: the key that is down, and whether the caller speaks."""
-
-    key: str = ""
-    is_speaking: bool = False
 
 
 class Detectors:

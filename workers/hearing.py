@@ -19,8 +19,9 @@ from common.errors import AgentError
 from common.events import AudioReceived, CallStarted
 from workers.agent import Agent
 from workers.audio.resampler import MAX_HZ, MIN_HZ
-from workers.detectors import Detectors, Memory, Noticed
+from workers.detectors import Detectors, Noticed
 from workers.late_decoder import LateDecoder
+from workers.memory import Memory
 from workers.sound import Decoded, HeardAudio
 from workers.track import Track
 

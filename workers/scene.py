@@ -24,9 +24,10 @@ from common.events import (
 from common.wire import decode_event
 from workers.agent import Agent
 from workers.call import Call, CallRuntime
-from workers.detectors import Memory
 from workers.hearing import Heard, Hearing
+from workers.memory import Memory
 from workers.sound import HeardAudio
+from workers.speaking import Speaking
 from workers.speech import SpeechStarted, SpeechStopped
 
 __all__ = ["Scene", "read_start"]
@@ -50,19 +51,19 @@ class Scene:
         self._memory, own = _split(stored)
         self._remembers = self._memory != Memory()
         self._hearing = Hearing(agent, started, self._memory)
-        self.agent = agent()
-        self.call = Call(
-            call_id,
-            started,
-            runtime,
-            _state(agent, own),
-            rate_hz=None if agent.listen is None else agent.listen.rate_hz,
+        self._speaking = Speaking(
+            started.play_format or started.format,
             heard=self._hearing.decoder,
+            rate_hz=None if agent.listen is None else agent.listen.rate_hz,
+            waiting=self._memory.waiting,
         )
+        self.agent = agent()
+        self.call = Call(call_id, started, runtime, _state(agent, own), self._speaking)
 
     def state(self) -> bytes | None:
         """What the next owner needs; None when there is nothing to remember."""
         own = b"" if self.agent.State is None else msgspec.msgpack.encode(self.call.state)
+        self._memory.waiting = self._speaking.waiting
         # From the first time on, so that nothing is remembered that is over.
         self._remembers = self._remembers or self._memory != Memory()
         if not self._remembers:

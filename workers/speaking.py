@@ -4,8 +4,9 @@ Rule 1: a `Sound` is whole. It is encoded by itself, to its very end, and padded
 Rule 2: arrays are a stream. What does not fill a packet waits for the next array; whatever else
         the call is asked for afterwards flushes it, a clear drops it.
 Rule 3: bytes are encoded already and pass as they are.
-Rule 4: codecs and filters belong to the process: a new owner begins with fresh ones, and less than
-        a packet that waited is lost.
+Rule 4: codecs and filters belong to the process, a new owner begins with fresh ones. Where less
+        than a packet has waited, that much silence takes its place: so time stays true, and a
+        handler that is run again makes as many packets as before.
 """
 
 from __future__ import annotations
@@ -37,28 +38,41 @@ _LOOK_AHEAD_MS = 7
 
 class Speaking:
     """The stream of one call. `heard`: the decoder of what the caller says, whose wishes the
-    encoder obeys. Raises AgentError where there is no encoder for the format."""
+    encoder obeys; `rate_hz`: of arrays that do not say theirs, None for the play format's;
+    `waiting`: the predecessor's. Raises AgentError where there is no encoder for the format."""
 
-    def __init__(self, play_format: AudioFormat, heard: LateDecoder | None = None) -> None:
+    def __init__(
+        self,
+        play_format: AudioFormat,
+        *,
+        heard: LateDecoder | None = None,
+        rate_hz: int | None = None,
+        waiting: int = 0,
+    ) -> None:
         self._format = play_format
+        self._usual_hz = rate_hz or play_format.rate_hz
         self._obeyed = _obeyed(play_format, heard)
         self._encoder: Encoder | None = None
         self._resampler: Resampler | None = None
         self._rate_hz = 0
-        self._is_waiting = False
+        self._waiting: float = waiting
 
-    def stream(self, pcm: Pcm, rate_hz: int) -> list[PlayAudio]:
+    @property
+    def waiting(self) -> int:
+        """How many samples, at the encoder's rate, are given but not yet encoded."""
+        return round(self._waiting)
+
+    def stream(self, pcm: Pcm, rate_hz: int | None = None) -> list[PlayAudio]:
         """What is full now, with `pcm`."""
-        if self._encoder is None:
-            self._encoder = self._open_encoder()
-        encoded: list[Encoded] = []
+        rate_hz = rate_hz or self._usual_hz
+        encoder, encoded = self._resumed()
         if self._resampler is None or rate_hz != self._rate_hz:
-            encoded += self._end_of_rate()
-            self._resampler = _resampler(rate_hz, self._encoder.rate_hz)
+            encoded += self._end_of_rate(encoder)
+            self._resampler = _resampler(rate_hz, encoder.rate_hz)
             self._rate_hz = rate_hz
-        encoded += self._encoder.encode(self._resampler.process(pcm))
-        self._is_waiting = True
-        return _commands(encoded, self._format)
+        self._waiting += len(pcm) * encoder.rate_hz / rate_hz
+        encoded += encoder.encode(self._resampler.process(pcm))
+        return self._made(encoder, encoded)
 
     def whole(self, sound: Sound) -> list[PlayAudio]:
         """All of a sound, beside the stream: touches nothing of it, so any thread may do it."""
@@ -79,22 +93,33 @@ class Speaking:
 
     def flush(self) -> list[PlayAudio]:
         """What has waited, padded; nothing when nothing has."""
-        if self._encoder is None or not self._is_waiting:
+        if not self.waiting:
             return []
-        self._is_waiting = False
-        encoded = [*self._end_of_rate(), *self._end(self._encoder)]
+        encoder, encoded = self._resumed()
+        encoded += [*self._end_of_rate(encoder), *self._end(encoder)]
+        self._waiting = 0
         return _commands(encoded, self._format)
 
     def drop(self) -> None:
         """Forget what has waited."""
         self._encoder = self._resampler = None
-        self._is_waiting = False
+        self._waiting = 0
 
-    def _end_of_rate(self) -> list[Encoded]:
+    def _resumed(self) -> tuple[Encoder, list[Encoded]]:
+        """The encoder of the stream, brought to where the predecessor's was, and what fills."""
+        if self._encoder is not None:
+            return self._encoder, []
+        self._encoder = self._open_encoder()
+        return self._encoder, self._encoder.encode(np.zeros(self.waiting, np.int16))
+
+    def _made(self, encoder: Encoder, encoded: list[Encoded]) -> list[PlayAudio]:
+        made = sum(samples for _, samples in encoded)
+        self._waiting -= made * encoder.rate_hz / self._format.rate_hz
+        return _commands(encoded, self._format)
+
+    def _end_of_rate(self, encoder: Encoder) -> list[Encoded]:
         """What the filter of the rate so far holds back."""
-        if self._encoder is None or self._resampler is None:
-            return []
-        return self._encoder.encode(self._resampler.flush())
+        return [] if self._resampler is None else encoder.encode(self._resampler.flush())
 
     def _end(self, encoder: Encoder) -> list[Encoded]:
         if self._format.is_sliceable:

@@ -30,6 +30,7 @@ from workers.audio.dtmf_tones import dtmf_tones
 from workers.call import Call, Playable
 from workers.late_decoder import LateDecoder
 from workers.sound import Decoded, HeardAudio, Sound
+from workers.speaking import Speaking
 
 PCMU = AudioFormat.pcmu()
 PCMA = AudioFormat(Encoding.PCMA, 8000)
@@ -200,7 +201,8 @@ async def test_arrays_may_say_their_rate() -> None:
 
 async def test_the_rate_an_agent_listens_at_is_that_of_its_arrays() -> None:
     runtime = FakeRuntime()
-    call = Call("c1", CallStarted("twilio", PCMU), runtime, None, rate_hz=16_000)
+    speaking = Speaking(PCMU, rate_hz=16_000)
+    call = Call("c1", CallStarted("twilio", PCMU), runtime, None, speaking)
     await call.play(tone(440, 16_000))
     await call.mark("end")
     assert likeness(of(runtime), tone(440, 8000)) > 0.999
@@ -292,7 +294,7 @@ async def test_made_up_audio_is_encoded_even_where_the_format_is_the_same() -> N
 async def test_another_agent_may_be_watched_on_the_same_call() -> None:
     call, runtime = call_on()
     seen: list[Command] = []
-    inner = call.watched(seen.append, {"its": "own"}, None)
+    inner = call.watched(seen.append, {"its": "own"})
     await inner.play(RAMP)
     await inner.hang_up()
     await call.mark("of the outer one")

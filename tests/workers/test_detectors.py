@@ -11,7 +11,8 @@ from workers.agent import Agent
 from workers.audio.codec import Pcm
 from workers.audio.dtmf_tones import dtmf_tones
 from workers.audio.files import load_sound
-from workers.detectors import Detectors, Memory, Noticed
+from workers.detectors import Detectors, Noticed
+from workers.memory import Memory
 from workers.sound import Decoded, HeardAudio
 from workers.speech import SpeechSettings, SpeechStarted, SpeechStopped
 

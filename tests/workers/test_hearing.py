@@ -9,8 +9,8 @@ from common.events import AudioReceived, CallStarted, DtmfReceived
 from workers.agent import Agent
 from workers.audio import codecs
 from workers.audio.dtmf_tones import dtmf_tones
-from workers.detectors import Memory
 from workers.hearing import Heard, Hearing
+from workers.memory import Memory
 from workers.sound import HeardAudio
 
 PCMU = AudioFormat.pcmu()

@@ -99,6 +99,38 @@ def test_what_is_dropped_is_not_heard_later() -> None:
     assert np.abs(decoded([packet], OPUS)[0]).max() < 10
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    before=st.lists(st.integers(1, 9), max_size=4),
+    after=st.lists(st.integers(1, 9), min_size=1, max_size=4),
+    play_format=st.sampled_from([PCMU, AudioFormat.pcm(24_000), OPUS, G722]),
+    rate_hz=st.sampled_from([8000, 16_000, 48_000]),
+)
+def test_a_new_owner_makes_as_many_packets_as_the_one_before_would_have(
+    before: list[int], after: list[int], play_format: AudioFormat, rate_hz: int
+) -> None:
+    """Or commands would be taken for issued that were not. Arrays of so many times 5 ms."""
+    step = rate_hz // 200
+    speaking = Speaking(play_format, rate_hz=rate_hz)
+    for steps in before:
+        speaking.stream(tone(steps * step, rate_hz))
+    successor = Speaking(play_format, rate_hz=rate_hz, waiting=speaking.waiting)
+    for steps in after:
+        assert successor.waiting == speaking.waiting
+        expected = speaking.stream(tone(steps * step, rate_hz))
+        made = successor.stream(tone(steps * step, rate_hz))
+        assert [c.samples for c in made] == [c.samples for c in expected]
+    assert [c.samples for c in successor.flush()] == [c.samples for c in speaking.flush()]
+    assert speaking.waiting == successor.waiting == 0
+
+
+def test_what_waited_for_another_owner_is_silence() -> None:
+    (packet,) = Speaking(OPUS, waiting=500).flush()
+    assert packet.samples == 960
+    assert np.abs(decoded([packet], OPUS)[0]).max() < 10
+    assert Speaking(PCMU, waiting=0).flush() == []
+
+
 def test_encoded_audio_does_not_overtake_the_stream() -> None:
     speaking = Speaking(OPUS)
     packet = speaking.stream(tone(960, 48_000), 48_000)[0].payload
@@ -130,7 +162,7 @@ def test_a_sound_sounds_as_the_filter_alone_makes_it() -> None:
 
 def test_without_an_encoder_nothing_is_played_but_what_is_encoded() -> None:
     mp3 = AudioFormat(Encoding.MP3, 44_100)
-    speaking = Speaking(mp3, LateDecoder(PCMU))
+    speaking = Speaking(mp3, heard=LateDecoder(PCMU))
     assert speaking.encoded(b"a whole file") == [PlayAudio(b"a whole file")]
     sound = Sound(tone(9, 8000), 8000)
     with pytest.raises(AgentError, match="there is no encoder for MP3/44100"):

@@ -115,11 +115,7 @@ class Recorder(Agent):
     def _call(self, call: Call) -> Call:
         """The call as the recorded agent sees it."""
         if self._seen is None:
-            listen = self.inner.listen
-            rate_hz = None if listen is None else listen.rate_hz
-            self._seen = call.watched(
-                lambda command: self._note(call, command), call.state.inner, rate_hz
-            )
+            self._seen = call.watched(lambda command: self._note(call, command), call.state.inner)
         return self._seen
 
     def _note(self, call: Call, command: Command) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -208,3 +209,13 @@ def test_wrong_settings_are_named(
     monkeypatch.setenv(variable, value)
     with pytest.raises(UsageError, match=fault):
         dtmf_menu._configured()
+
+
+@pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed")
+def test_the_demo_can_be_spoken() -> None:
+    class Demo(DtmfMenu):
+        pass
+
+    Demo.prepare()
+    assert set(Demo.prompts) == set(Demo.menu.nodes)
+    assert all(prompt.duration_ms > 300 for prompt in Demo.prompts.values())
