@@ -11,7 +11,7 @@ from tests.system.chaos.faults import known_faults
 from tests.system.chaos.row import table
 from tests.system.chaos.stage import Config
 
-FAULTS = ["baseline", "mutants"]
+FAULTS = ["baseline", "mutants", "F1", "F2", "F4", "F6", "F11"]
 CALLS = 20
 ROUNDS = 5
 

@@ -21,6 +21,13 @@ class Footprint(NamedTuple):
     files: int
     memory: float
 
+    def least(self, other: Footprint) -> Footprint:
+        return Footprint(
+            min(self.tasks, other.tasks),
+            min(self.files, other.files),
+            min(self.memory, other.memory),
+        )
+
 
 def footprint(process: Process) -> Footprint:
     status = Path(f"/proc/{process.pid}/status").read_text()
