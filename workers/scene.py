@@ -7,11 +7,12 @@ Rule 2: the state of a call is the agent's own, in msgpack. What its hearing mus
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import msgspec
 
-from common.errors import WireError
+from common.errors import AgentError, WireError
 from common.events import (
     AudioReceived,
     CallEnded,
@@ -31,6 +32,8 @@ from workers.speaking import Speaking
 from workers.speech import SpeechStarted, SpeechStopped
 
 __all__ = ["Scene", "read_start"]
+
+_log = logging.getLogger(__name__)
 
 #: The one byte that msgpack never uses.
 _REMEMBERS = b"\xc1"
@@ -80,6 +83,8 @@ class Scene:
         match event:
             case CallStarted():
                 self._hearing.check()
+                if agent.listen is not None:
+                    self._warn_of_silence()
                 await agent.on_start(call)
             case AudioReceived(track=track) if track in agent.tracks:
                 for heard in self._hearing.hear(event):
@@ -92,6 +97,13 @@ class Scene:
                 await agent.on_error(call, event)
             case CallEnded():
                 await agent.on_stop(call, event)
+
+    def _warn_of_silence(self) -> None:
+        """Who asks for samples is likely to play some. Not an error: it may as well only listen."""
+        try:
+            self._speaking.check()
+        except AgentError as error:
+            _log.warning("nothing can be played: %s", error, extra={"call": self.call.id})
 
     async def _hear(self, heard: Heard) -> None:
         match heard:

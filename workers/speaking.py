@@ -62,6 +62,10 @@ class Speaking:
         """How many samples, at the encoder's rate, are given but not yet encoded."""
         return round(self._waiting)
 
+    def check(self) -> None:
+        """Raises AgentError where nothing but encoded audio can be played."""
+        self._open_encoder()
+
     def stream(self, pcm: Pcm, rate_hz: int | None = None) -> list[PlayAudio]:
         """What is full now, with `pcm`."""
         rate_hz = rate_hz or self._usual_hz

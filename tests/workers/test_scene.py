@@ -100,6 +100,23 @@ async def test_what_cannot_be_had_is_said_at_the_start(wanted: AudioFormat) -> N
         await scene(Listener).handle(STARTED)
 
 
+async def test_a_format_without_an_encoder_is_said_at_the_start_and_ends_who_plays(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Listener(Diary):
+        listen = AudioFormat.pcm(16_000)
+
+    mp3 = AudioFormat(Encoding.MP3, 44_100)
+    started = CallStarted("telnyx", AudioFormat.pcmu(), play_format=mp3)
+    diary = scene(Listener, started=started)
+    await diary.handle(started)
+    assert caplog.text.count("nothing can be played: there is no encoder for MP3/44100") == 1
+    await diary.handle(audio(1))
+    assert diary.call.state.seen == ["start", "audio 1"]
+    with pytest.raises(AgentError, match="there is no encoder for MP3/44100"):
+        await diary.call.play(np.zeros(160, np.int16))
+
+
 async def test_all_that_one_frame_leads_to_is_handled_at_once_and_in_order() -> None:
     class Listener(Diary):
         listen = AudioFormat.pcm(16_000)
