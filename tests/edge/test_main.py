@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -56,6 +57,14 @@ async def is_ready(client: ClientSession, port: int) -> bool:
         return False
 
 
+async def has_stored(redis: Redis, last: Event) -> bool:
+    """Whether this is the last event of the only call."""
+    keys: Any = await redis.keys("*:in:*")
+    replies: Any = [await redis.xrevrange(key, count=1) for key in keys]
+    entries = [entry for reply in replies for entry in reply]
+    return [decode_event(fields[b"e"]).event for _, fields in entries] == [last]
+
+
 async def test_sigterm_ends_calls_with_1012_and_the_process_with_0(redis_url: str) -> None:
     port = free_port()
     async with (
@@ -89,18 +98,12 @@ async def test_draining_edge_takes_no_call_and_serves_those_that_live(
         caller = Caller(await client.ws_connect(f"http://127.0.0.1:{port}/media/twilio"))
         await caller.start()
 
-        async def has_stored(last: Event) -> bool:
-            keys: Any = await redis.keys("*:in:*")
-            replies: Any = [await redis.xrevrange(key, count=1) for key in keys]
-            entries = [entry for reply in replies for entry in reply]
-            return [decode_event(fields[b"e"]).event for _, fields in entries] == [last]
-
         await caller.press("1")
-        await until(lambda: has_stored(DtmfReceived("1")))
+        await until(lambda: has_stored(redis, DtmfReceived("1")))
         process.send_signal(signal.SIGTERM)
         await until(lambda: is_closed(port), timeout=0.1)
         await caller.press("2")
-        await until(lambda: has_stored(DtmfReceived("2")))
+        await until(lambda: has_stored(redis, DtmfReceived("2")))
         # A connection from before may ask, but brings no call.
         assert not await is_ready(client, port)
         await caller.stop()
@@ -108,6 +111,30 @@ async def test_draining_edge_takes_no_call_and_serves_those_that_live(
         await asyncio.wait_for(process.communicate(), 5)
         assert process.returncode == 0
         assert not await redis.exists("{trunkline:0}:edges")
+
+
+async def test_edge_that_stood_still_does_not_blame_its_callers(
+    redis_url: str, redis: Redis
+) -> None:
+    """What they said meanwhile is read before anybody is found to have been silent."""
+    port = free_port()
+    async with (
+        ClientSession() as client,
+        started(
+            REDIS_URL=redis_url, TRUNKLINE_PORT=str(port), TRUNKLINE_IDLE_TIMEOUT_S="0.8"
+        ) as process,
+    ):
+        await until(lambda: is_ready(client, port), timeout=20)
+        caller = Caller(await client.ws_connect(f"http://127.0.0.1:{port}/media/twilio"))
+        await caller.start()
+        for digit in "123":
+            process.send_signal(signal.SIGSTOP)
+            began = time.monotonic()
+            await until(lambda began=began: time.monotonic() - began > 1.0)
+            await caller.press(digit)
+            process.send_signal(signal.SIGCONT)
+            await until(lambda digit=digit: has_stored(redis, DtmfReceived(digit)))
+        assert await caller.closed() == Closed(1008, "no message")
 
 
 async def test_second_signal_ends_the_process_at_once(redis_url: str) -> None:
