@@ -1,8 +1,8 @@
 """The agent and its call, put together: which handler an event goes to.
 
 Rule 1: all that one frame leads to is handled within the one step of the call that it began.
-Rule 2: the state of a call is the agent's own, in msgpack. What its hearing must remember as well
-        goes before it, behind a byte with which no msgpack begins.
+Rule 2: the state of a call is the agent's own, in msgpack. What hearing and speaking must remember
+        as well goes before it, behind a byte with which no msgpack begins.
 """
 
 from __future__ import annotations
