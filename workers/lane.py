@@ -19,7 +19,6 @@ from workers.gate import Gate
 from workers.intake import Intake
 from workers.last_words import last_words
 from workers.lease import Lease
-from workers.owned_call import OwnedCall
 from workers.owned_calls import OwnedCalls
 from workers.reader import EventReader
 from workers.settings import WorkerSettings
@@ -96,9 +95,6 @@ class WorkerLane:
 
     def end_calls_of(self, dead_edges: list[str]) -> None:
         self._calls.end_calls_of(dead_edges)
-
-    def _unreadable(self, call: OwnedCall) -> None:
-        self._calls.given_up(call)
 
     async def _hand_over(self) -> None:
         self._gate.shut()
