@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.system.chaos.config import Config
 from tests.system.chaos.fault import run
 from tests.system.chaos.faults import known_faults
 from tests.system.chaos.row import table
-from tests.system.chaos.stage import Config
 
 FAULTS = ["baseline", "mutants", "F1", "F2", "F4", "F6", "F11"]
 CALLS = 20

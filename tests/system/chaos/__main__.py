@@ -9,10 +9,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.system.chaos.config import Config
 from tests.system.chaos.fault import run
 from tests.system.chaos.faults import known_faults
 from tests.system.chaos.row import Row, table
-from tests.system.chaos.stage import Config
 
 __all__ = ["main"]
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
 import traceback
 from collections.abc import Callable
 from typing import NamedTuple
 
+import redis
+
+from tests.system.chaos.config import Config
 from tests.system.chaos.row import Row
-from tests.system.chaos.stage import Config
 
 __all__ = ["Fault", "run"]
 
@@ -24,22 +27,27 @@ class Fault(NamedTuple):
     takes_part: bool = True
 
 
+#: A deadline that passed, and processes or a Redis that do not do what the script relies on.
+_FAILURES = (AssertionError, OSError, subprocess.SubprocessError, redis.RedisError)
+
+
 def run(fault: Fault, config: Config) -> Row:
     """Never raises for what the system under test does: that is a failure in the row."""
     row = Row.new(fault.name, fault.title)
     row.skipped = fault.obstacle()
     if not row.skipped:
         config = config._replace(directory=config.directory / fault.name)
-        config.directory.mkdir()
+        config.directory.mkdir(exist_ok=True)
         try:
             fault.play(config, row)
-        except AssertionError as error:
-            row.failures.append(f"{_waiting_for(error)}: {str(error).splitlines()[0]}")
+        except _FAILURES as error:
+            what = (str(error) or type(error).__name__).splitlines()[0]
+            row.failures.append(f"{_waiting_for(error)}: {what}")
             row.notes.append(f"logs and ledger: {config.directory}")
     return row
 
 
-def _waiting_for(error: AssertionError) -> str:
+def _waiting_for(error: Exception) -> str:
     """The line of the fault's own script that did not come true."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if "/chaos/faults/" in frame.filename]

@@ -17,7 +17,6 @@ import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
 
 import msgspec
 import redis
@@ -26,13 +25,13 @@ from ops.phone.dialect import Dialect
 from ops.phone.dialects import known_dialects
 from ops.redis_server import fresh_directory
 from tests.chaos_proxy import ChaosProxy
-from tests.redis_topologies import Sentinel
 from tests.system.chaos.callers import Spec
 from tests.system.chaos.check import Tally, check, read_reports
+from tests.system.chaos.config import APART, Config, Needs
 from tests.system.chaos.counters import Counters
 from tests.system.chaos.groups import Groups
 from tests.system.chaos.ledger import Kind
-from tests.system.chaos.own_redis import Options, OwnRedis
+from tests.system.chaos.own_redis import OwnRedis
 from tests.system.chaos.probes import keys_left, ledger_faults
 from tests.system.chaos.proxies import Proxies
 from tests.system.chaos.row import Row
@@ -40,46 +39,12 @@ from tests.system.chaos.score import Rules
 from tests.system.chaos.watch import Watch
 from tests.system.processes import ROOT, Process, System, wait_until
 
-__all__ = ["APART", "Config", "Needs", "Stage"]
+__all__ = ["Stage"]
 
 _AGENT = "tests.system.chaos.chain_agent:ChainAgent"
 _START_S = 15.0
 _FINISH_S = 20.0
 _FRAME_MS = 20
-
-#: Callers from this number on are the fault themselves: the row does not count what they lose.
-APART = 10_001
-
-
-class Config(NamedTuple):
-    """What the user of the harness chooses. `directory` keeps the logs of each run."""
-
-    calls: int
-    rounds: int
-    directory: Path
-
-    @property
-    def is_brief(self) -> bool:
-        """Of a fault in two variants, the sharper one will do."""
-        return self.rounds < 10
-
-
-class Needs(NamedTuple):
-    """What a fault needs. `proxied`: which kind of process reaches Redis through a proxy.
-    `redis_port`: reach our own Redis by TCP; `sentinel`: not our own, but these."""
-
-    workers: int = 3
-    edges: int = 1
-    lead_ms: int = 0
-    clear_every: int = 0
-    proxied: str = ""
-    redis: Options = Options()
-    sentinel: Sentinel | None = None
-    redis_port: int = 0
-    edge: tuple[tuple[str, str], ...] = ()
-    worker: tuple[tuple[str, str], ...] = ()
-    providers: tuple[str, ...] = ()
-    redials: bool = False
 
 
 class Stage:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 
+from tests.system.chaos.config import Config, Needs
 from tests.system.chaos.fault import Fault
 from tests.system.chaos.probes import Footprint, footprint
 from tests.system.chaos.row import Row
-from tests.system.chaos.stage import Config, Needs, Stage
+from tests.system.chaos.stage import Stage
 from tests.system.processes import Process
 
 __all__ = ["FAULTS"]

@@ -6,10 +6,11 @@ import time
 
 from ops.phone.dialects import known_dialects
 from tests.system.chaos.check import CallResult
+from tests.system.chaos.config import APART, Config, Needs
 from tests.system.chaos.fault import Fault
 from tests.system.chaos.ledger import Kind
 from tests.system.chaos.row import Row
-from tests.system.chaos.stage import APART, Config, Needs, Stage
+from tests.system.chaos.stage import Stage
 from tests.system.processes import wait_until
 
 __all__ = ["FAULTS"]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 
 from tests.redis_topologies import sentinel
+from tests.system.chaos.config import Config, Needs
 from tests.system.chaos.fault import Fault
 from tests.system.chaos.row import Row
-from tests.system.chaos.stage import Config, Needs, Stage
+from tests.system.chaos.stage import Stage
 from tests.system.processes import wait_until
 
 __all__ = ["FAULTS"]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from tests.system.chaos.config import APART, Config, Needs
 from tests.system.chaos.fault import Fault
 from tests.system.chaos.ledger import Kind
 from tests.system.chaos.row import Row
-from tests.system.chaos.stage import APART, Config, Needs, Stage
+from tests.system.chaos.stage import Stage
 from tests.system.chaos.takeover import orphans_of
 from tests.system.processes import SPEECH, wait_until
 

@@ -13,11 +13,12 @@ from pathlib import Path
 
 from common.errors import UsageError
 from ops import redis_server
+from tests.system.chaos.config import Config, Needs
 from tests.system.chaos.fault import Fault
 from tests.system.chaos.own_redis import Options
 from tests.system.chaos.probes import footprint
 from tests.system.chaos.row import Row
-from tests.system.chaos.stage import Config, Needs, Stage
+from tests.system.chaos.stage import Stage
 from tests.system.processes import free_port, wait_until
 
 __all__ = ["FAULTS"]
@@ -34,6 +35,7 @@ def _restart_with_data(config: Config, row: Row) -> None:
         _outage(stage, row, is_empty=False)
         stage.finish(row)
         row.notes.append(_replays(stage))
+        row.expect(stage.counters.total("replayed") > 0, "no event was replayed")
     row.gap_within(1000)
     row.expect(row.takeovers == 0, "calls changed hands though all workers lived")
 
@@ -157,6 +159,9 @@ def _lose_packets(config: Config, row: Row) -> None:
         stage.talk()
         row.rounds += 1
         stage.last(min(60.0, 3.0 * config.rounds))
+        dropped = _dropped(port)
+        row.notes.append(f"packets lost: {dropped}")
+        row.expect(dropped > 0, "no packet was lost: the fault was not exercised")
         stage.finish(row)
 
 
@@ -174,6 +179,15 @@ def _loss(port: int) -> Iterator[None]:
     finally:
         for rule in rules:
             _iptables("-D", *rule)
+
+
+def _dropped(port: int) -> int:
+    """What iptables has counted; the first column."""
+    listed = subprocess.run(
+        ["iptables", "-w", "-nvxL", "INPUT"], capture_output=True, text=True, check=True
+    )
+    lines = [line for line in listed.stdout.splitlines() if f"pt:{port}" in line]
+    return sum(int(line.split()[0]) for line in lines)
 
 
 def _iptables(*arguments: str) -> str:

@@ -7,9 +7,10 @@ import time
 from collections.abc import Sequence
 
 from common.scripts import COMMIT
+from tests.system.chaos.config import Config, Needs
 from tests.system.chaos.fault import Fault
 from tests.system.chaos.row import Row
-from tests.system.chaos.stage import Config, Needs, Stage
+from tests.system.chaos.stage import Stage
 from tests.system.chaos.takeover import orphans_of
 from tests.system.processes import Process, wait_until
 
