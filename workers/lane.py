@@ -89,9 +89,8 @@ class WorkerLane:
     async def verify(self, *, may_restore: bool) -> None:
         await self._calls.verify(may_restore=may_restore)
 
-    async def take_over(self, dead_workers: list[str]) -> None:
-        for dead in dead_workers:
-            await self._takeover.of(dead)
+    async def take_over(self, dead_workers: list[str], *, until: float) -> None:
+        await self._takeover.of(dead_workers, until=until)
 
     def end_calls_of(self, dead_edges: list[str]) -> None:
         self._calls.end_calls_of(dead_edges)

@@ -1,7 +1,7 @@
 """A worker's lease on one lane: renew it, mind when it is in doubt, see who let theirs run out.
 
-Rule 1: while the lease may have run out, the gate is closed: no handler begins until Redis has
-        renewed it and said which calls are still ours.
+Rule 1: while the lease may have run out, or Redis is another server than before, the gate is
+        closed: no handler begins until Redis has renewed it and said which calls are still ours.
 Rule 2: who has let a lease run out is judged only while Redis can be trusted to know
         (`workers/vigilance.py`).
 """
@@ -13,7 +13,7 @@ import logging
 from typing import Protocol
 
 from common import membership
-from common.errors import LinkError, ReplyError
+from common.errors import LinkError, ReplyError, ServerChangedError
 from common.keys import Lane
 from common.link import Link
 from common.membership import Look
@@ -38,8 +38,9 @@ class Ward(Protocol):
         """Ask Redis which calls are still ours, and drop the others. Without `may_restore`, also
         those of which it has no memory: somebody else's may be better than ours."""
 
-    async def take_over(self, dead_workers: list[str]) -> None:
-        """Raises LinkError."""
+    async def take_over(self, dead_workers: list[str], *, until: float) -> None:
+        """Told at every renewal, whether or not somebody is dead; to end about `until` (loop
+        time), when the next one is due. Raises LinkError."""
 
     def end_calls_of(self, dead_edges: list[str]) -> None: ...
 
@@ -70,8 +71,14 @@ class Lease:
                 due = loop.time() + self._length_s / _BEATS
                 try:
                     look = await self._renew(vigilance)
-                    await self._look_after(look, vigilance, ward)
-                except LinkError:
+                    if not self._gate.is_open:
+                        await self._verify(ward)
+                        due = max(due, loop.time())  # it was Redis that took its time
+                    if self._gate.is_open:
+                        await self._judge(look, vigilance, ward, until=due)
+                except LinkError as error:
+                    if isinstance(error, ServerChangedError):
+                        self._gate.close()  # who knows whether that one knows our calls
                     REDIS_FAULTS.labels("lease").inc()
                     vigilance.failed(now=loop.time())
                     due = loop.time() + _RETRY_S
@@ -101,17 +108,23 @@ class Lease:
         self._doubt = loop.call_at(sent_at + self._length_s, self._gate.close)
         return look
 
-    async def _look_after(self, look: Look, vigilance: Vigilance, ward: Ward) -> None:
+    async def _verify(self, ward: Ward) -> None:
         loop = asyncio.get_running_loop()
-        if not self._gate.is_open:
-            try:
-                async with asyncio.timeout(self._length_s):
-                    await ward.verify(may_restore=not self._stood_still)
-            except TimeoutError:
-                return
-            self._stood_still = False
-            self._gate.open()
-        if vigilance.may_judge_workers(now=loop.time()):
-            await ward.take_over([name for name in look.dead_workers if name != self._worker_id])
+        until = loop.time() + self._length_s / 2
+        try:
+            async with asyncio.timeout_at(until):
+                await ward.verify(may_restore=not self._stood_still)
+        except TimeoutError:
+            self._mind_the_delay(loop.time() - until)
+            return
+        self._stood_still = False
+        self._gate.open()
+
+    async def _judge(self, look: Look, vigilance: Vigilance, ward: Ward, *, until: float) -> None:
+        loop = asyncio.get_running_loop()
+        may_judge = vigilance.may_judge_workers(now=loop.time())
+        dead_workers = look.dead_workers if may_judge else []
+        others = [name for name in dead_workers if name != self._worker_id]
+        await ward.take_over(others, until=until)
         if vigilance.may_judge_edges(now=loop.time()):
             ward.end_calls_of(look.dead_edges)

@@ -9,10 +9,13 @@ from typing import Any, NamedTuple
 import pytest
 from redis.asyncio import Redis
 
+from common import bus
 from common.commands import Command, HangUp, SetMark
 from common.events import CallEnded, DtmfReceived, EndReason
 from common.keys import GROUP
 from common.link import Link
+from common.scripts import ADOPT
+from tests.chaos_proxy import ChaosProxy
 from tests.workers.calls import (
     ENDED,
     LANE,
@@ -62,9 +65,11 @@ class Stuck(Agent):
 @pytest.fixture
 async def lane(redis_url: str, executor: ThreadPoolExecutor) -> OpenLane:
     @asynccontextmanager
-    async def run(agent: type[Agent] = Pressed, calls: int = 10) -> AsyncIterator[Running]:
+    async def run(
+        agent: type[Agent] = Pressed, calls: int = 10, url: str = redis_url
+    ) -> AsyncIterator[Running]:
         capacity = Capacity(calls)
-        settings = WorkerSettings(redis_url=redis_url, tick_ms=2.0, redis_timeout_ms=2000)
+        settings = WorkerSettings(redis_url=url, tick_ms=2.0, redis_timeout_ms=2000)
         lane = WorkerLane(LANE, "worker-1", settings, agent, executor, capacity)
         stopping = asyncio.Event()
         running = asyncio.create_task(lane.run(stopping))
@@ -212,3 +217,47 @@ async def test_a_cancelled_lane_leaves_its_calls_to_others(
             raise TimeoutError
     assert await redis.exists(keys.call, keys.events) == 2
     assert (await redis.xpending(LANE.calls, GROUP))["pending"] == 1
+
+
+async def calls_of_the_dead(link: Link, count: int) -> list[str]:
+    """Calls of a worker that has no lease any more, which the others have yet to find out."""
+    await link.execute([bus.create_group(LANE)])
+    call_ids = [f"c{number}" for number in range(count)]
+    for call_id in call_ids:
+        keys = await announce(link, call_id)
+        take = bus.take(LANE, "worker-2", block_ms=1)
+        await link.execute([take, bus.claim(keys, "worker-2:1")])
+    return call_ids
+
+
+async def test_calls_that_were_adopted_without_our_hearing_of_it_are_run_all_the_same(
+    lane: OpenLane, link: Link, redis: Redis, redis_url: str
+) -> None:
+    await calls_of_the_dead(link, 3)
+    async with ChaosProxy.in_front_of(redis_url) as proxy:
+        lost = proxy.drop_next_reply(to=ADOPT.sha)
+        async with lane(url=proxy.url) as running:
+            await redis.zadd(LANE.workers, {"worker-2": 1})
+            await within(lost.wait())
+            await eventually(lambda: running.capacity.running == 3)
+
+
+async def test_who_takes_many_calls_over_keeps_its_lease_meanwhile(
+    lane: OpenLane, link: Link, redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Or the others would take all of them over in turn."""
+    await calls_of_the_dead(link, 240)
+    async with lane(calls=10) as running:
+        await redis.zadd(LANE.workers, {"worker-2": 1})
+        left: list[float] = []
+
+        async def are_taken() -> bool:
+            time, micros = await redis.time()
+            end = await redis.zscore(LANE.workers, "worker-1")
+            assert end is not None
+            left.append(end - time * 1000 - micros / 1000)
+            return running.capacity.running == 240
+
+        await eventually(are_taken, timeout_s=10.0)
+        assert min(left) > 300
+        assert "stood still" not in caplog.text

@@ -35,7 +35,7 @@ class Ward:
         await self.may_answer.wait()
         self.verified.append(may_restore)
 
-    async def take_over(self, dead_workers: list[str]) -> None:
+    async def take_over(self, dead_workers: list[str], *, until: float) -> None:
         self.taken_from += dead_workers
 
     def end_calls_of(self, dead_edges: list[str]) -> None:
@@ -190,7 +190,7 @@ async def test_a_takeover_that_redis_does_not_answer_is_tried_again(
     async with holding() as holder:
         tried = 0
 
-        async def fail(dead_workers: list[str]) -> None:
+        async def fail(dead_workers: list[str], *, until: float) -> None:
             nonlocal tried
             tried += bool(dead_workers)
             if dead_workers:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 from redis.asyncio import Redis
 
@@ -43,7 +45,7 @@ async def test_all_calls_of_a_dead_worker_are_taken_and_it_is_forgotten(
 ) -> None:
     call_ids = await calls_of_other(link, 11)
     before = metrics.TAKEOVERS._value.get()
-    await takeover.of(OTHER)
+    await takeover.of([OTHER], until=math.inf)
     await eventually(lambda: sorted(owned) == sorted(call_ids))
     assert metrics.TAKEOVERS._value.get() == before + 11
     consumers = await redis.xinfo_consumers(LANE.calls, GROUP.decode())
@@ -55,14 +57,14 @@ async def test_a_worker_that_lives_keeps_its_calls(
 ) -> None:
     await calls_of_other(link, 2)
     await link.execute([membership.renew_worker(LANE, OTHER, lease_ms=60_000)])
-    await takeover.of(OTHER)
+    await takeover.of([OTHER], until=math.inf)
     assert owned == []
 
 
 async def test_without_a_dispatch_stream_there_is_nothing_to_take(
     takeover: Takeover, owned: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    await takeover.of(OTHER)
+    await takeover.of([OTHER], until=math.inf)
     assert owned == []
     assert "cannot take over" not in caplog.text
 
@@ -71,6 +73,18 @@ async def test_refusal_of_redis_is_logged(
     takeover: Takeover, owned: list[str], redis: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
     await redis.set(LANE.calls, "no dispatch")
-    await takeover.of(OTHER)
+    await takeover.of([OTHER], until=math.inf)
     assert owned == []
     assert "cannot take over" in caplog.text
+
+
+async def test_what_is_left_when_the_time_is_over_is_left_for_the_next_time(
+    takeover: Takeover, owned: list[str], link: Link, redis: Redis
+) -> None:
+    await calls_of_other(link, 10)
+    await redis.zadd(LANE.workers, {OTHER: 1})
+    await takeover.of([OTHER], until=0.0)
+    await eventually(lambda: len(owned) == 4)
+    assert await redis.zscore(LANE.workers, OTHER) == 1
+    await takeover.of([OTHER], until=math.inf)
+    await eventually(lambda: len(owned) == 10)
