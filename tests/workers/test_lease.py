@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from common import membership
 from common.errors import LinkError
 from common.link import Link
+from ops import redis_server
 from tests.chaos_proxy import ChaosProxy
 from tests.workers.calls import LANE, eventually
 from workers.gate import Gate
@@ -43,10 +44,10 @@ class Ward:
 
 
 class Holder:
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, lease_s: float) -> None:
         self.ward = Ward()
         self.gate = Gate()
-        settings = WorkerSettings(lease_ms=round(LEASE_S * 1000), edge_lease_ms=1000)
+        settings = WorkerSettings(lease_ms=round(lease_s * 1000), edge_lease_ms=1000)
         self.lease = Lease(LANE, ME, link, self.gate, settings)
         self.task = asyncio.create_task(self.lease.run(self.ward))
 
@@ -63,9 +64,9 @@ async def proxy(redis_url: str) -> AsyncIterator[ChaosProxy]:
 @pytest.fixture
 async def holding(redis_url: str) -> OpenHolder:
     @asynccontextmanager
-    async def hold(url: str = redis_url) -> AsyncIterator[Holder]:
+    async def hold(url: str = redis_url, lease_s: float = LEASE_S) -> AsyncIterator[Holder]:
         link = Link(url, timeout_s=0.2)
-        holder = Holder(link)
+        holder = Holder(link, lease_s)
         try:
             yield holder
         finally:
@@ -199,3 +200,35 @@ async def test_a_takeover_that_redis_does_not_answer_is_tried_again(
         monkeypatch.setattr(holder.ward, "take_over", fail)
         await eventually(lambda: tried >= 2)
         assert not holder.task.done()
+
+
+async def test_another_server_is_asked_which_calls_are_ours_however_soon_it_came(
+    holding: OpenHolder,
+) -> None:
+    binary = redis_server.find_binary()
+    with redis_server.fresh_directory() as directory:
+        url = redis_server.url_of(directory)
+        async with holding(url, lease_s=5.0) as holder:
+            with redis_server.running(binary, directory=directory):
+                await eventually(lambda: holder.lease._doubt is not None)
+                assert holder.ward.verified == []
+            with redis_server.running(binary, directory=directory):
+                await eventually(lambda: holder.ward.verified == [True])
+                assert holder.gate.is_open
+
+
+async def test_an_answer_that_redis_takes_long_to_give_is_no_standing_still(
+    holding: OpenHolder, redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with holding() as holder:
+        await eventually(lambda: has_lease(redis))
+        holder.ward.may_answer.clear()
+        holder.gate.close()
+        first = holder.lease._doubt
+        await eventually(lambda: holder.lease._doubt is not first, timeout_s=2 * LEASE_S)
+        second = holder.lease._doubt
+        await eventually(lambda: holder.lease._doubt is not second, timeout_s=2 * LEASE_S)
+        holder.ward.may_answer.set()
+        await eventually(lambda: holder.gate.is_open)
+        assert set(holder.ward.verified) == {True}
+        assert "stood still" not in caplog.text
