@@ -12,6 +12,7 @@ from aiohttp import web
 
 from common import log, process
 from common.errors import SettingsError, UsageError
+from common.notify import say_ready
 from edge.app import Edge
 from edge.configuration import EdgeConfiguration, configure
 from edge.lanes import EdgeLanes
@@ -52,6 +53,7 @@ async def _serve(configuration: EdgeConfiguration, stopping: asyncio.Event) -> N
     try:
         async with process.background(lanes.run(), edge.watch()):
             site = await _listen(runner, settings)
+            say_ready()
             await stopping.wait()
             # aiohttp discards what arrives once its own shutdown has begun: drain before it.
             await site.stop()

@@ -12,6 +12,7 @@ from prometheus_client import start_http_server
 from common import log, process
 from common.errors import UsageError
 from common.metrics import TASKS
+from common.notify import say_ready
 from common.settings import load
 from workers.agent import Agent
 from workers.agent_loader import load_agent, prepare
@@ -42,6 +43,7 @@ async def _work(settings: WorkerSettings, agent: type[Agent], stopping: asyncio.
     worker = Worker(settings, agent)
     extra = {"agent": settings.agent, "at_most": settings.worker_calls, "worker": worker.id}
     _log.info("taking calls", extra=extra)
+    say_ready()
     await worker.run(stopping)
     _log.info("stopped")
 
