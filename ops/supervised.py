@@ -1,7 +1,8 @@
 """supervisord as a child of ours: start it, ask it how its processes are, end it.
 
 Rule 1: what starts, restarts and stops a process is supervisor; nothing here does.
-Rule 2: supervisord and its children live in a session of their own, so that a Ctrl-C in the
+Rule 2: that a process runs does not mean that it works; those that do say so (`common.notify`).
+Rule 3: supervisord and its children live in a session of their own, so that a Ctrl-C in the
         terminal reaches only us. They are told apart from strangers by that session.
 """
 
@@ -15,7 +16,8 @@ import sys
 import threading
 import time
 import xmlrpc.client
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Set
 from http.client import HTTPException
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +25,7 @@ from typing import NamedTuple
 from supervisor.xmlrpc import SupervisorTransport
 
 from ops.logs import last_line
+from ops.notices import Notices
 
 __all__ = ["Process", "Supervised"]
 
@@ -38,6 +41,10 @@ class Process(NamedTuple):
     name: str
     state: str
     pid: int
+    #: It has said that it does its work; nobody asks Redis to.
+    is_ready: bool
+    #: How often we saw it begin.
+    starts: int
 
 
 class Supervised:
@@ -45,14 +52,15 @@ class Supervised:
 
     def __init__(self, directory: Path, environ: Mapping[str, str], *, output: int) -> None:
         self.directory = directory
-        self._pids: set[int] = set()
+        self._pids: dict[str, set[int]] = defaultdict(set)
+        self._notices = Notices(directory / "notify.sock")
         # -P: a file of the user's, in whose directory we are, must not pass for one of ours.
         module = [sys.executable, "-P", "-m", "supervisor.supervisord"]
         arguments = ["-n", "-c", str(_HERE / "supervisord.conf")]
         with (directory / "supervisord.err").open("wb") as errors:
             self._child = subprocess.Popen(
                 [sys.executable, "-IS", str(_HERE / "tether.py"), *module, *arguments],
-                env=dict(environ),
+                env={**environ, "NOTIFY_SOCKET": str(directory / "notify.sock")},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -82,9 +90,8 @@ class Supervised:
         finally:
             transport.close()
         assert isinstance(answer, list)
-        processes = [_process(info) for info in answer]
-        self._pids.update(process.pid for process in processes if process.pid)
-        return processes
+        ready = self._notices.ready()
+        return [self._process(info, ready) for info in answer]
 
     def stop(self) -> None:
         """Stop all processes, in order, and return when they and supervisord are gone."""
@@ -98,7 +105,7 @@ class Supervised:
     def kill(self) -> None:
         """End everything now. Also sweeps up after a supervisord that was killed."""
         self._child.kill()
-        for pid in self._pids:
+        for pid in set().union(*self._pids.values()):
             with contextlib.suppress(ProcessLookupError):
                 if os.getsid(pid) == self._child.pid:
                     os.kill(pid, signal.SIGKILL)
@@ -109,20 +116,26 @@ class Supervised:
         errors = self.directory / "supervisord.err"
         return last_line(errors if errors.stat().st_size else self.directory / "supervisord.log")
 
+    def _process(self, info: Mapping[str, object], ready: Set[int]) -> Process:
+        group, name = str(info["group"]), str(info["name"])
+        name = name if group == name else f"{group}:{name}"
+        pid = int(str(info["pid"]))
+        if pid:
+            self._pids[name].add(pid)
+        return Process(
+            name=name,
+            state=str(info["statename"]),
+            pid=pid,
+            is_ready=pid in ready,
+            starts=len(self._pids[name]),
+        )
+
     def _close(self) -> None:
         self._child.wait()
+        self._notices.close()
         self._pump.join(timeout=1)  # the pipe ends with the last process that holds it
         if self._child.stdout is not None and not self._pump.is_alive():
             self._child.stdout.close()
-
-
-def _process(info: Mapping[str, object]) -> Process:
-    group, name = str(info["group"]), str(info["name"])
-    return Process(
-        name=name if group == name else f"{group}:{name}",
-        state=str(info["statename"]),
-        pid=int(str(info["pid"])),
-    )
 
 
 def _copy(source: int, target: int) -> None:

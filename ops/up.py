@@ -15,7 +15,9 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Set
 from importlib.metadata import version
+from math import inf
 from pathlib import Path
 from types import FrameType
 
@@ -28,9 +30,13 @@ from ops.supervised import Process, Supervised
 __all__ = ["add_arguments", "run"]
 
 _READY_TIMEOUT_S = 30.0
+_PATIENCE_S = 5.0
 _HTTP_TIMEOUT_S = 1.0
 _POLL_INTERVAL_S = 0.1
 _POLLS_PER_WATCH = 10
+_REDIS = "redis"
+#: A moment later supervisor tries again.
+_NOT_STARTING = frozenset({"FATAL", "BACKOFF", "EXITED"})
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -99,43 +105,61 @@ def _say(text: str) -> None:
 
 
 def _wait_until_ready(plan: Plan, supervised: Supervised, stop: _Stop) -> str:
-    """Returns why the system cannot take calls, or nothing."""
-    deadline = time.monotonic() + _READY_TIMEOUT_S
+    """Returns why the system cannot take calls, or nothing. An agent may prepare for as long as it
+    likes; a process that ends while we wait does not start."""
+    began = time.monotonic()
+    is_patient = True
     while not stop.requested:
         processes = supervised.processes()
-        if failure := _failure(processes, supervised, {"FATAL", "BACKOFF", "EXITED"}):
+        if failure := _failure(processes, supervised, _NOT_STARTING, max_starts=1):
             return failure
         answers = [_readiness(plan.host, plan.port(index)) for index in range(plan.edges)]
-        are_running = processes and all(process.state == "RUNNING" for process in processes)
-        if are_running and not any(answers):
+        answer = next(filter(None, answers), "")
+        slow = [process.name for process in processes if not _works(process)]
+        if processes and not slow and not answer:
             return ""
-        if time.monotonic() > deadline:
-            answer = next(filter(None, answers), "a process is still starting")
-            return f"not ready after {_READY_TIMEOUT_S:g} s: {answer}"
+        waited_s = time.monotonic() - began
+        if waited_s > _READY_TIMEOUT_S and (answer or not processes):
+            return f"not ready after {_READY_TIMEOUT_S:g} s: {answer or 'supervisor is silent'}"
+        if waited_s > _PATIENCE_S and slow and is_patient:
+            is_patient = False
+            _say(f"{', '.join(slow)}: not ready yet; waiting\n")
         time.sleep(_POLL_INTERVAL_S)
     return ""
 
 
+def _works(process: Process) -> bool:
+    return process.is_ready or process.name == _REDIS  # of which the edges tell
+
+
 def _watch(supervised: Supervised, stop: _Stop) -> str:
     """Returns why the system cannot go on, or nothing once a stop is requested."""
+    starts: dict[str, int] = {}
     while True:
+        processes = supervised.processes()
+        # A process that ends is started again; FATAL is one that supervisor has given up.
+        if failure := _failure(processes, supervised, {"FATAL"}):
+            return failure
+        for process in processes:
+            if process.starts > starts.setdefault(process.name, process.starts):
+                starts[process.name] = process.starts
+                _say(f"{process.name} ended; started again as process {process.pid}\n")
         for _ in range(_POLLS_PER_WATCH):
             if stop.requested:
                 return ""
             time.sleep(_POLL_INTERVAL_S)
-        # A process that crashes is started again; FATAL is one that does not even start.
-        if failure := _failure(supervised.processes(), supervised, {"FATAL"}):
-            return failure
 
 
-def _failure(processes: list[Process], supervised: Supervised, fatal: set[str]) -> str:
+def _failure(
+    processes: list[Process], supervised: Supervised, fatal: Set[str], *, max_starts: float = inf
+) -> str:
     if not supervised.is_alive:
         return f"supervisor ended unexpectedly: {supervised.complaint()}"
     for process in processes:
-        if process.state in fatal:
+        if process.state in fatal or process.starts > max_starts:
             # The others say why on the terminal.
             reason = "its reason is above"
-            if process.name == "redis":
+            if process.name == _REDIS:
                 reason = last_line(supervised.directory / "redis.log")
             return f"{process.name} does not start: {reason}"
     return ""

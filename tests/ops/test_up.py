@@ -16,13 +16,29 @@ from tests.ops.trunkline_up import free_ports, is_ready, started, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
-# Sound in `trunkline up`, which looks at it beforehand, and broken where it counts.
+_SOUND_AGENT = "from workers import Agent\nclass Mine(Agent): ...\n"
+
+# Sound in `trunkline up`, which looks at it beforehand, and broken where it counts; after a while,
+# as on a busy machine.
 _BROKEN_AGENT = """
 import os
+import time
 from workers import Agent
 if "TRUNKLINE_INDEX" in os.environ:
+    time.sleep(1.5)
     raise SystemExit("no model on this machine")
 class Broken(Agent): ...
+"""
+
+_SLOW_AGENT = """
+import time
+from pathlib import Path
+from workers import Agent
+class Slow(Agent):
+    @classmethod
+    def prepare(cls):
+        while not Path("model").exists():
+            time.sleep(0.02)
 """
 
 _TWILIO_START = {
@@ -94,6 +110,9 @@ def test_a_killed_process_is_started_again(tmp_path: Path) -> None:
             os.kill(killed, signal.SIGKILL)
             wait_until(partial(up.has_replaced, killed, word))
         wait_until(lambda: is_ready(port))
+        for name, word in (("redis", "redis-server"), ("worker:0", "-m workers")):
+            said = f"\n{name} ended; started again as process {up.child(word)}\n"
+            wait_until(partial(up.has_said, said))
 
 
 def test_a_second_ctrl_c_does_not_wait_for_a_process_that_hangs(tmp_path: Path) -> None:
@@ -128,7 +147,7 @@ def test_nothing_survives_a_killed_supervisor(tmp_path: Path) -> None:
 def test_an_agent_is_found_on_the_working_directory_and_nothing_else_is(tmp_path: Path) -> None:
     for name in ("common", "edge", "ops", "supervisor", "workers"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('this is not Trunkline')")
-    (tmp_path / "my_agents.py").write_text("from workers import Agent\nclass Mine(Agent): ...\n")
+    (tmp_path / "my_agents.py").write_text(_SOUND_AGENT)
     arguments = ("--port", str(free_ports(1)), "--agent", "my_agents:Mine")
     with started(tmp_path, *arguments) as up:
         up.wait_until_ready()
@@ -144,6 +163,32 @@ def test_a_process_that_does_not_start_ends_the_rest_with_its_reason(tmp_path: P
         reason, _, last = up.output.strip().rpartition("\n")
         assert "no model on this machine" in reason
         assert last == "trunkline up: worker:0 does not start: its reason is above"
+        assert reason.count("no model on this machine") == 1
+        assert "is up" not in reason
+
+
+def test_an_agent_may_prepare_for_as_long_as_it_likes(tmp_path: Path) -> None:
+    (tmp_path / "my_agents.py").write_text(_SLOW_AGENT)
+    arguments = ("--port", str(free_ports(1)), "--agent", "my_agents:Slow")
+    with started(tmp_path, *arguments) as up:
+        wait_until(lambda: "worker:0: not ready yet; waiting\n" in up.output)
+        assert "is up" not in up.output
+        (tmp_path / "model").touch()
+        up.wait_until_ready()
+        assert up.output.count("not ready yet") == 1
+
+
+def test_an_agent_that_breaks_while_it_runs_is_tried_until_it_is_mended(tmp_path: Path) -> None:
+    agent = tmp_path / "my_agents.py"
+    agent.write_text(_SOUND_AGENT)
+    arguments = ("--port", str(free_ports(1)), "--agent", "my_agents:Mine")
+    with started(tmp_path, *arguments) as up:
+        up.wait_until_ready()
+        agent.write_text("class Mine(:")
+        os.kill(up.child("-m workers"), signal.SIGKILL)
+        wait_until(lambda: up.output.count("SyntaxError") == 2)
+        agent.write_text(_SOUND_AGENT)
+        wait_until(lambda: up.output.count("taking calls") == 2)
 
 
 @pytest.mark.parametrize(

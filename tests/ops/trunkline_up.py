@@ -51,6 +51,9 @@ class Up:
                     file.write(chunk)
         return self._output.read_text()
 
+    def has_said(self, text: str) -> bool:
+        return text in self.output
+
     def press_ctrl_c(self) -> None:
         os.write(self._terminal, b"\x03")
 
