@@ -52,9 +52,9 @@ class Follower(Generic[OwnerT]):
         self._tail.follow(key, owner, after=after)
         self._wakeup.set()
 
-    def forget(self, key: bytes) -> OwnerT | None:
-        """Who was told of it."""
-        return self._tail.forget(key)
+    def forget(self, key: bytes, owner: OwnerT | None = None) -> OwnerT | None:
+        """Who was told of it. With `owner`, it stays where another is told by now."""
+        return self._tail.forget(key, owner)
 
     async def run(self) -> None:
         while True:

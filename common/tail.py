@@ -20,11 +20,12 @@ class Entry(NamedTuple):
 
 
 class _Followed(Generic[OwnerT]):
-    __slots__ = ("after", "owner")
+    __slots__ = ("after", "is_asked", "owner")
 
     def __init__(self, owner: OwnerT, after: int) -> None:
         self.owner = owner
         self.after = after
+        self.is_asked = False  # whether the next reply may be about it
 
 
 class Tail(Generic[OwnerT]):
@@ -40,13 +41,16 @@ class Tail(Generic[OwnerT]):
     def follow(self, key: bytes, owner: OwnerT, *, after: int = 0) -> None:
         self._followed[key] = _Followed(owner, after)
 
-    def forget(self, key: bytes) -> OwnerT | None:
-        """Who owned it."""
-        stream = self._followed.pop(key, None)
-        return None if stream is None else stream.owner
+    def forget(self, key: bytes, owner: OwnerT | None = None) -> OwnerT | None:
+        """Who owned it. With `owner`, it stays where it is another's by now."""
+        stream = self._followed.get(key)
+        if stream is None or (owner is not None and stream.owner != owner):
+            return None
+        del self._followed[key]
+        return stream.owner
 
     def request(self) -> tuple[bytes | int, ...]:
-        followed = self._followed
+        followed = self._asked()
         ids = [b"%d-0" % stream.after for stream in followed.values()]
         return (b"XREAD", b"COUNT", self._count, b"STREAMS", *followed, *ids)
 
@@ -54,14 +58,20 @@ class Tail(Generic[OwnerT]):
         """The same, stream by stream: one that is none fails a request for all."""
         return {
             key: (b"XREAD", b"COUNT", self._count, b"STREAMS", key, b"%d-0" % stream.after)
-            for key, stream in self._followed.items()
+            for key, stream in self._asked().items()
         }
 
+    def _asked(self) -> dict[bytes, _Followed[OwnerT]]:
+        for stream in self._followed.values():
+            stream.is_asked = True
+        return self._followed
+
     def read(self, reply: Any) -> Iterator[tuple[OwnerT, list[Entry]]]:
-        """Advances the cursors; a stream forgotten meanwhile is passed over."""
+        """Advances the cursors; a stream that was forgotten meanwhile is passed over, also where
+        it is followed again: from where, the reply does not know."""
         for key, raw_entries in reply or ():
             stream = self._followed.get(key)
-            if stream is None:
+            if stream is None or not stream.is_asked:
                 continue
             entries = [parse_entry(raw) for raw in raw_entries]
             stream.after = entries[-1].sequence

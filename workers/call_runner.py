@@ -216,6 +216,8 @@ class CallRunner:
             self._fail(error)  # of something that the agent awaited, not of the call
         except (Exception, SystemExit) as error:  # noqa: BLE001 - rule 3
             self._fail(error)
+        if _is_cancelled():  # and the agent kept it to itself
+            raise asyncio.CancelledError
 
     def _step_done(self, sequence: int) -> None:
         state = None

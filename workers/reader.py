@@ -41,9 +41,10 @@ class EventReader:
         self._follower.follow(call.keys.events, call, after=after)
 
     def forget(self, call: OwnedCall) -> bool:
-        """Whether it was followed."""
+        """Whether it was followed. Should we own it again by now, by another claim, that one
+        is followed on."""
         was_lagging = self._lagging.pop(call, None) is not None
-        return self._follower.forget(call.keys.events) is not None or was_lagging
+        return self._follower.forget(call.keys.events, call) is not None or was_lagging
 
     async def run(self) -> None:
         async with process.background(self._follower.run()):
@@ -52,7 +53,7 @@ class EventReader:
     def _feed(self, call: OwnedCall, entries: list[Entry]) -> None:
         call.runner.feed(entries)
         if call.runner.backlog >= _MAX_BACKLOG:
-            self._follower.forget(call.keys.events)
+            self._follower.forget(call.keys.events, call)
             self._lagging[call] = entries[-1].sequence
             self._somebody_lags.set()
 

@@ -32,6 +32,7 @@ def test_each_owner_gets_the_entries_of_its_stream_in_order() -> None:
     tail: Tail[str] = Tail(count=7)
     tail.follow(b"a", "alice")
     tail.follow(b"b", "bob")
+    tail.request()
     reply = [[b"b", [entry(1, b"1"), entry(2, b"2")]], [b"a", [entry(9, b"9")]]]
     assert list(tail.read(reply)) == [
         ("bob", [Entry(1, b"1"), Entry(2, b"2")]),
@@ -54,10 +55,30 @@ def test_stream_forgotten_while_the_reply_was_on_its_way_is_passed_over() -> Non
     assert not tail
 
 
+def test_stream_followed_anew_while_the_reply_was_on_its_way_is_passed_over() -> None:
+    tail: Tail[str] = Tail(count=7)
+    tail.follow(b"a", "alice", after=8)
+    tail.request()
+    tail.follow(b"a", "anna", after=5)
+    assert list(tail.read([[b"a", [entry(9)]]])) == []
+    assert tail.request()[-1] == b"5-0"
+    assert list(tail.read([[b"a", [entry(6)]]])) == [("anna", [Entry(6, b"x")])]
+
+
+def test_stream_is_forgotten_only_by_whom_it_belongs_to() -> None:
+    tail: Tail[str] = Tail(count=7)
+    tail.follow(b"a", "alice")
+    tail.follow(b"a", "anna")
+    assert tail.forget(b"a", "alice") is None
+    assert tail.forget(b"a", "anna") == "anna"
+    assert not tail
+
+
 def test_stream_forgotten_by_the_owner_before_it_in_the_same_reply_is_passed_over() -> None:
     tail: Tail[str] = Tail(count=7)
     tail.follow(b"a", "alice")
     tail.follow(b"b", "bob")
+    tail.request()
     owners = []
     for owner, _ in tail.read([[b"a", [entry(1)]], [b"b", [entry(1)]]]):
         owners.append(owner)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -47,6 +48,9 @@ class Counting(Agent):
         await call.mark(f"{dtmf.digit} {call.state.pressed}")
         if dtmf.digit == "*":
             await asyncio.Event().wait()
+        if dtmf.digit == "#":
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
 
     async def on_stop(self, call: Call, stop: CallEnded) -> None:
         ENDS.append(stop)
@@ -226,3 +230,36 @@ async def test_events_that_are_no_stream_end_the_call(desk: Desk, link: Link, re
     await desk.is_rid_of_all()
     await desk.writer.flushed()
     assert await redis.exists(keys.call, keys.events) == 0
+
+
+async def test_a_handler_that_does_not_hear_of_the_loss_is_the_last_one(
+    desk: Desk, link: Link, redis: Redis
+) -> None:
+    keys = await announce(link, "c1")
+    await desk.own(keys)
+    await append(link, keys, DtmfReceived("#"), DtmfReceived("1"), ENDED)
+    await has_marks(redis, keys, "# 1")
+    await redis.hset(keys.call, "token", "worker-2:1")
+    await desk.calls.verify(may_restore=False)
+    await desk.is_rid_of_all()
+    assert ENDS == []
+
+
+async def test_a_call_that_comes_back_while_it_is_let_go_is_run_anew(
+    desk: Desk, link: Link, redis: Redis
+) -> None:
+    """Taken over by another, who hands it over at once, before our agent has let go of it."""
+    keys = await announce(link, "c1")
+    await desk.own(keys)
+    await append(link, keys, DtmfReceived("1"))
+    await has_marks(redis, keys, "1 1")
+    (old,) = desk.calls._calls
+    await redis.hset(keys.call, "token", "")
+    await desk.own(keys, number=2)
+    desk.calls.lost(old)
+    await eventually(lambda: desk.capacity.running == 1)
+    await append(link, keys, DtmfReceived("2"), ENDED, first=3)
+    await desk.is_rid_of_all()
+    assert len(ENDS) == 1
+    await desk.writer.flushed()
+    assert await redis.exists(keys.call) == 0
