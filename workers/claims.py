@@ -2,7 +2,8 @@
 
 Rule 1: a call is ours when its claim is answered, not when its entry is.
 Rule 2: a claim that has to wait is asked again; its entry stays with us meanwhile.
-Rule 3: suspects, calls whose last owners died at one and the same event, are claimed one at a time,
+Rule 3: a call that is ours already, and does not run, is one whose end Redis has lost.
+Rule 4: suspects, calls whose last owners died at one and the same event, are claimed one at a time,
         each when the one before has got past its beginning. So a call that kills its worker takes
         no other's blame.
 """
@@ -38,7 +39,7 @@ OnClaimed = Callable[[CallKeys, str, Claim], None]
 
 class Claims:
     """`on_claimed` gets every call that is now ours, with its token; the capacity that was taken
-    for it is its to give back."""
+    for it is its to give back. `on_ours` gets the token of one that was ours before."""
 
     def __init__(
         self,
@@ -47,12 +48,14 @@ class Claims:
         writer: Writer,
         capacity: Capacity,
         on_claimed: OnClaimed,
+        on_ours: Callable[[CallKeys, str], None],
     ) -> None:
         self._lane = lane
         self._worker_id = worker_id
         self._writer = writer
         self._capacity = capacity
         self._on_claimed = on_claimed
+        self._on_ours = on_ours
         self._claims = 0
         self._pending: set[bytes] = set()
         self._suspects: deque[Taken] = deque()
@@ -107,11 +110,19 @@ class Claims:
                 self._suspects.append(call)
                 self._probe_next()
                 return
+            case ClaimRefusal.TAKEN:
+                self._writer.submit(bus.owner_of(keys), partial(self._is_owned_by, keys))
             case ClaimRefusal.GONE:
                 for request in bus.discard(self._lane, call.entry_id):
                     self._writer.submit(request, lambda reply: None)
         self._drop(call)
         self.got_further(call.call_id)
+
+    def _is_owned_by(self, keys: CallKeys, owner: Any) -> None:
+        if isinstance(owner, bytes):
+            token = owner.decode()
+            if token.rpartition(":")[0] == self._worker_id:
+                self._on_ours(keys, token)
 
     def _drop(self, call: Taken) -> None:
         self._pending.discard(call.entry_id)

@@ -97,6 +97,8 @@ class Committer:
             self._on_lost(call)
             return
         if not call.runner.answered(answer):
+            if call.runner.is_settled:
+                return  # it is over, or handed over
             self._refused.add(call)
             self._on_refused(call)
             return

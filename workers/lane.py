@@ -57,7 +57,14 @@ class WorkerLane:
             self._writer,
             self._reader,
         )
-        self._claims = Claims(lane, worker_id, self._writer, capacity, self._calls.own)
+        self._claims = Claims(
+            lane,
+            worker_id,
+            self._writer,
+            capacity,
+            self._calls.own,
+            self._calls.is_said_to_be_ours,
+        )
         self._calls.claims = self._claims
         self._intake = Intake(lane, worker_id, self._take_link, capacity, self._claims)
         self._takeover = Takeover(lane, worker_id, self._lease_link, capacity, self._claims)

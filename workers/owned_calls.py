@@ -51,12 +51,12 @@ class OwnedCalls:
         self._reader = reader
         self._calls: dict[OwnedCall, asyncio.Task[None]] = {}
         self._restoration = Restoration(
-            writer, lease_ms=settings.lease_ms, on_restored=self._restored, on_lost=self.lost
+            writer, lease_ms=settings.lease_ms, on_restored=self._restored, on_lost=self.given_up
         )
         self._committer = Committer(
             writer,
             on_committed=self._committed,
-            on_refused=self._restoration.begin,
+            on_refused=self._restore,
             on_lost=self.given_up,
         )
         #: Set once, by the lane: claims and calls know each other.
@@ -93,6 +93,12 @@ class OwnedCalls:
         self.lost(call)
         self._finish(call.keys, call.token)
 
+    def is_said_to_be_ours(self, keys: CallKeys, token: str) -> None:
+        """By Redis, though we may have ended the call: then a failover has lost its end."""
+        if not any(call.token == token for call in self._calls):
+            _log.warning("call is ended again", extra={"call": keys.call_id})
+            self._finish(keys, token)
+
     async def verify(self, *, may_restore: bool) -> None:
         """See `workers.lease.Ward`."""
         calls = list(self._calls)
@@ -101,7 +107,7 @@ class OwnedCalls:
             if owner == call.token.encode():
                 continue
             if may_restore and not owner:
-                self._restoration.begin(call)
+                self._restore(call)
             else:
                 self.lost(call)
 
@@ -146,6 +152,11 @@ class OwnedCalls:
             metrics.HANDOVERS.inc()
             _log.info("call handed over", extra={"call": call.keys.call_id})
         task.cancel()
+
+    def _restore(self, call: OwnedCall) -> None:
+        # One that has ended meanwhile would be given back for nobody to end it.
+        if call in self._calls:
+            self._restoration.begin(call)
 
     def _restored(self, call: OwnedCall) -> None:
         self._committer.repeat(call)

@@ -27,7 +27,10 @@ class Claimer:
     def __init__(self, writer: Writer) -> None:
         self.owned: list[Owned] = []
         self.capacity = Capacity(2)
-        self.claims = Claims(LANE, ME, writer, self.capacity, self._own)
+        self.ours: list[str] = []
+        self.claims = Claims(
+            LANE, ME, writer, self.capacity, self._own, lambda _, token: self.ours.append(token)
+        )
 
     def _own(self, keys: CallKeys, token: str, claim: Claim) -> None:
         self.owned.append(Owned(keys.call_id, token, claim.deaths))
@@ -114,7 +117,17 @@ async def test_a_call_whose_owner_lives_is_left_to_it_with_its_entry(
     await eventually(lambda: claimer.capacity.running == 0)
     (pending,) = await redis.xpending_range(LANE.calls, GROUP.decode(), "-", "+", 10)
     assert pending["consumer"] == DEAD.encode()
+    assert (claimer.owned, claimer.ours) == ([], [])
+
+
+async def test_a_call_that_is_ours_already_is_told_of(link: Link, claimer: Claimer) -> None:
+    await announce(link, "a")
+    entries = await handed_to(link, ME)
+    await link.execute([bus.claim(LANE.keys("a"), f"{ME}:77")])
+    claimer.claims.claim_all(entries)
+    await eventually(lambda: claimer.ours == [f"{ME}:77"])
     assert claimer.owned == []
+    assert claimer.capacity.running == 0
 
 
 async def test_a_call_that_is_kept_for_its_owner_is_asked_for_until_it_is_not(

@@ -29,7 +29,10 @@ class Taker:
         self.claimed: list[str] = []
         self.tokens: list[str] = []
         self.capacity = capacity
-        claims = Claims(LANE, name, writer, capacity, self._on_claimed)
+        self.ours: list[str] = []
+        claims = Claims(
+            LANE, name, writer, capacity, self._on_claimed, lambda _, token: self.ours.append(token)
+        )
         self.intake = Intake(LANE, name, link, capacity, claims)
         self.running = asyncio.create_task(self.intake.run())
 
@@ -173,6 +176,7 @@ async def test_a_running_call_that_is_seen_again_is_left_alone(
         await announce(link, "c2")
         await taker.has("c1", "c2")
         assert await redis.hget(keys.call, "token") == taker.tokens[0].encode()
+        await eventually(lambda: taker.ours == taker.tokens[:1])
         await eventually(lambda: taker.capacity.running == 2)
 
 

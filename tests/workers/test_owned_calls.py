@@ -11,7 +11,7 @@ import pytest
 from redis.asyncio import Redis
 
 from common import bus
-from common.bus import Claim
+from common.bus import Claim, Taken
 from common.commands import HangUp, SetMark
 from common.events import CallEnded, DtmfReceived, EndReason
 from common.keys import CallKeys
@@ -75,7 +75,9 @@ class Desk:
             writer,
             self.reader,
         )
-        self.claims = Claims(LANE, ME, writer, self.capacity, self.calls.own)
+        self.claims = Claims(
+            LANE, ME, writer, self.capacity, self.calls.own, self.calls.is_said_to_be_ours
+        )
         self.calls.claims = self.claims
 
     async def own(self, keys: CallKeys, *, suspects: bool = False, number: int = 1) -> None:
@@ -263,3 +265,76 @@ async def test_a_call_that_comes_back_while_it_is_let_go_is_run_anew(
     assert len(ENDS) == 1
     await desk.writer.flushed()
     assert await redis.exists(keys.call) == 0
+
+
+async def test_a_call_that_has_ended_is_not_given_back(
+    desk: Desk, link: Link, redis: Redis
+) -> None:
+    """Its last commit is refused when it is over; restored, nobody would ever end it."""
+    keys = await announce(link, "c1")
+    await desk.own(keys)
+    await append(link, keys, DtmfReceived("1"))
+    await has_marks(redis, keys, "1 1")
+    await redis.delete(keys.call)
+    slow = asyncio.create_task(desk.writer.ask((b"BLPOP", b"nothing", b"0.3")))
+    await append(link, keys, DtmfReceived("2"), first=3)
+    (call,) = desk.calls._calls
+    await eventually(lambda: call.runner.repeat() is not None)
+    await append(link, keys, ENDED, first=4)
+    await desk.is_rid_of_all()
+    await slow
+    await desk.writer.flushed()
+    assert not desk.calls._restoration._asked
+    assert not desk.calls._committer._refused
+
+
+async def test_a_call_that_is_forgotten_while_it_ends_is_not_given_back(
+    desk: Desk, link: Link, redis: Redis
+) -> None:
+    keys = await announce(link, "c1")
+    await desk.own(keys)
+    await redis.delete(keys.call)
+    slow = asyncio.create_task(desk.writer.ask((b"BLPOP", b"nothing", b"0.3")))
+    verified = asyncio.create_task(desk.calls.verify(may_restore=True))
+    await append(link, keys, ENDED)
+    await desk.is_rid_of_all()
+    await asyncio.gather(slow, verified)
+    assert not desk.calls._restoration._asked
+
+
+async def test_a_call_out_of_step_is_ended_for_nobody_else_will(
+    desk: Desk, link: Link, redis: Redis
+) -> None:
+    keys = await announce(link, "c1")
+    await desk.own(keys)
+    await redis.hset(keys.call, "commit", 99)
+    await append(link, keys, DtmfReceived("1"))
+    await desk.is_rid_of_all()
+    await desk.writer.flushed()
+    assert await redis.exists(keys.call) == 0
+
+
+async def test_a_call_whose_end_redis_has_lost_is_ended_again(
+    desk: Desk, link: Link, redis: Redis
+) -> None:
+    """As after a failover; the calls that do run are left alone."""
+    entries: dict[str, Taken] = {}
+    await link.execute([bus.create_group(LANE)])
+    for name in ("ended", "running"):
+        keys = await announce(link, name)
+        (reply,) = await link.execute([bus.take(LANE, ME, block_ms=1)])
+        (entries[name],) = bus.read_taken(reply)
+        if name == "running":
+            await desk.own(keys, number=78)
+    ended, running = LANE.keys("ended"), LANE.keys("running")
+    await redis.hset(ended.call, mapping={"token": f"{ME}:77", "claims": 1})
+    desk.claims.claim_all(entries.values())
+
+    async def is_gone() -> bool:
+        return not await redis.exists(ended.call)
+
+    await eventually(is_gone)
+    await desk.writer.flushed()
+    assert await token_of(redis, running) == f"{ME}:78".encode()
+    assert desk.capacity.running == 1
+    assert await redis.xlen(LANE.calls) == 1

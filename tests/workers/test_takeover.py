@@ -26,7 +26,9 @@ def owned() -> list[str]:
 @pytest.fixture
 def takeover(link: Link, writer: Writer, owned: list[str]) -> Takeover:
     capacity = Capacity(100)
-    claims = Claims(LANE, ME, writer, capacity, lambda keys, *_: owned.append(keys.call_id))
+    claims = Claims(
+        LANE, ME, writer, capacity, lambda keys, *_: owned.append(keys.call_id), lambda *_: None
+    )
     return Takeover(LANE, ME, link, capacity, claims)
 
 
