@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import sys
+import threading
 
 from prometheus_client import start_http_server
 
@@ -20,6 +21,9 @@ from workers.settings import WorkerSettings
 from workers.worker import Worker
 
 _log = logging.getLogger(__name__)
+
+#: How long agents may keep a process that has nothing to do any more.
+_LINGER_S = 0.5
 
 
 def main() -> int:
@@ -44,8 +48,30 @@ async def _work(settings: WorkerSettings, agent: type[Agent], stopping: asyncio.
     extra = {"agent": settings.agent, "at_most": settings.worker_calls, "worker": worker.id}
     _log.info("taking calls", extra=extra)
     say_ready()
-    await worker.run(stopping)
-    _log.info("stopped")
+    failure: BaseException | None = None
+    try:
+        await worker.run(stopping)
+        _log.info("stopped")
+    except BaseException as error:
+        failure = error
+        raise
+    finally:
+        _end_soon(failure)
+
+
+def _end_soon(failure: BaseException | None) -> None:
+    """Agents may leave running what nobody can end: a thread in a blocking call, a task that does
+    not hear of its cancellation. Python would wait for them for ever."""
+    timer = threading.Timer(_LINGER_S, _end_now, (failure,))
+    timer.daemon = True
+    timer.start()
+
+
+def _end_now(failure: BaseException | None) -> None:
+    _log.warning("what agents left running ends with the process", exc_info=failure)
+    sys.stdout.flush()
+    logging.shutdown()
+    os._exit(0 if failure is None else 1)
 
 
 def _serve_metrics(port: int) -> None:

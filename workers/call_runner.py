@@ -127,6 +127,7 @@ class CallRunner:
     async def run(self) -> None:
         """Returns when the call has ended; then its keys may go."""
         try:
+            await self._surroundings.gate.passed()
             await self._begin()
             while True:
                 await self._inbox.has_next()

@@ -30,6 +30,8 @@ _log = logging.getLogger(__name__)
 
 #: How long a handler may go on, and its commits may take, when its call is handed over.
 _LET_GO_S = 0.1
+#: How long the rest of a call may take to hear that it is cancelled, before it is left alone.
+_LEAVE_S = 0.5
 
 
 class OwnedCalls:
@@ -123,9 +125,13 @@ class OwnedCalls:
 
     async def leave_behind(self) -> None:
         """End what still runs; the calls stay as they are in Redis."""
-        for task in self._calls.values():
+        tasks = list(self._calls.values())
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._calls.values(), return_exceptions=True)
+        if tasks:
+            _, deaf = await asyncio.wait(tasks, timeout=_LEAVE_S)
+            if deaf:
+                _log.warning("handlers do not end with their calls", extra={"calls": len(deaf)})
 
     async def _run(self, call: OwnedCall) -> None:
         try:

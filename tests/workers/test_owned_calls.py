@@ -338,3 +338,23 @@ async def test_a_call_whose_end_redis_has_lost_is_ended_again(
     assert await token_of(redis, running) == f"{ME}:78".encode()
     assert desk.capacity.running == 1
     assert await redis.xlen(LANE.calls) == 1
+
+
+async def test_a_call_that_is_taken_while_the_gate_is_closed_does_not_begin(
+    desk: Desk, link: Link, redis: Redis
+) -> None:
+    """Not even with `on_resumed`; as when its claim is answered after SIGTERM."""
+    keys = await announce(link, "c1")
+    await desk.own(keys)
+    await append(link, keys, DtmfReceived("1"))
+    await has_marks(redis, keys, "1 1")
+    (call,) = desk.calls._calls
+    desk.calls.lost(call)
+    await desk.is_rid_of_all()
+    await redis.hset(keys.call, "token", "")
+    desk.gate.shut()
+    await desk.own(keys, number=2)
+    await desk.calls.hand_over()
+    await desk.is_rid_of_all()
+    await has_marks(redis, keys, "1 1")
+    assert await token_of(redis, keys) == b""
