@@ -46,12 +46,12 @@ _DEADLINE_S = 10.0
 T = TypeVar("T")
 
 
-def wait_until(look: Callable[[], T], *, within_s: float = _DEADLINE_S) -> T:
+def wait_until(look: Callable[[], T], *, within_s: float = _DEADLINE_S, every_s: float = 0.01) -> T:
     """What `look` saw once it saw something true; AssertionError when it never did."""
     deadline = time.monotonic() + within_s
     while not (seen := look()):
         assert time.monotonic() < deadline, f"not within {within_s:g} s, but {seen!r}"
-        time.sleep(0.01)
+        time.sleep(every_s)
     return seen
 
 

@@ -96,16 +96,25 @@ def read_reports(directory: Path) -> dict[int, list[Report]]:
 
 
 def check(
-    records: Records, reports: dict[int, list[Report]], dialects: list[Dialect], rules: Rules
+    records: Records,
+    reports: dict[int, list[Report]],
+    dialects: list[Dialect],
+    rules: Rules,
+    *,
+    since_ns: int = 0,
 ) -> Tally:
-    """`dialects`: caller n speaks the n-th of them, round and round."""
+    """`dialects`: caller n speaks the n-th of them, round and round. `since_ns`: from when on gaps
+    count: how calls begin is not what a fault is judged by."""
     opened = np.unique(records["caller"][records["kind"] == Kind.OPENED])
     refused = int((records["kind"] == Kind.REFUSED).sum())
     calls = []
     for caller in opened:
         dialect = dialects[int(caller) % len(dialects)]
         own = records[records["caller"] == caller]
-        calls.append(_check_call(int(caller), own, reports.get(int(caller), []), dialect, rules))
+        result = _check_call(int(caller), own, reports.get(int(caller), []), dialect, rules)
+        result.gap_ms = _longest_gap_ms(own, since_ns)
+        result.late_ms = _latest_ms(own, since_ns)
+        calls.append(result)
     return Tally(calls, refused)
 
 
@@ -122,8 +131,6 @@ def _check_call(
     _check_heard(result, own[own["kind"] == Kind.HEARD], expected)
     _check_marks(result, own, expected, dialect)
     _check_report(result, reports, expected)
-    result.gap_ms = _longest_gap_ms(own)
-    result.late_ms = _latest_ms(said)
     for kind, what in ((Kind.DAMAGED, "damaged frames"), (Kind.FAULT, "faults of protocol")):
         if count := int((own["kind"] == kind).sum()):
             result.lost += count if kind is Kind.DAMAGED else 0
@@ -244,13 +251,13 @@ def _told(reports: list[Report]) -> str:
     return " / ".join(f"{r.progress.heard} heard, {len(r.progress.marks)} marks" for r in reports)
 
 
-def _longest_gap_ms(own: Records) -> float:
+def _longest_gap_ms(own: Records, since_ns: int) -> float:
     """The longest time for which the caller heard nothing though speech was under way: each frame
     is heard from when the one before it ends, or from its arrival, should that be later."""
     longest = ends_at = 0
     for at_ns, kind in zip(own["at_ns"].tolist(), own["kind"].tolist(), strict=True):
         if kind == Kind.HEARD:
-            if ends_at:
+            if ends_at and at_ns >= since_ns:
                 longest = max(longest, at_ns - ends_at)
             ends_at = max(ends_at, at_ns) + _FRAME_NS
         elif kind == Kind.CLEARED:
@@ -258,9 +265,7 @@ def _longest_gap_ms(own: Records) -> float:
     return longest / 1e6
 
 
-def _latest_ms(said: Records) -> float:
-    at_ns = said["at_ns"].astype(np.int64)
-    if not len(at_ns):
-        return 0.0
-    late = at_ns - at_ns[0] - np.arange(len(at_ns)) * _FRAME_NS
-    return float(late.max()) / 1e6
+def _latest_ms(own: Records, since_ns: int) -> float:
+    at_ns = own["at_ns"][own["kind"] == Kind.SAID].astype(np.int64)
+    late = at_ns - at_ns[:1] - np.arange(len(at_ns)) * _FRAME_NS
+    return float(late[at_ns >= since_ns].max(initial=0)) / 1e6

@@ -69,8 +69,11 @@ class Ledger:
         self._file.close()
 
 
-def read(path: Path) -> Records:
-    """Whole records only: the last one may still be on its way to the disk."""
-    data = path.read_bytes() if path.exists() else b""
-    whole = len(data) - len(data) % _LAYOUT.itemsize
-    return np.frombuffer(data[:whole], dtype=_LAYOUT)
+def read(path: Path, *, after: int = 0) -> Records:
+    """All but the first so many; whole records only: the last may still be on its way."""
+    if not path.exists():
+        return np.empty(0, dtype=_LAYOUT)
+    with path.open("rb") as file:
+        file.seek(after * _LAYOUT.itemsize)
+        data = file.read()
+    return np.frombuffer(data[: len(data) - len(data) % _LAYOUT.itemsize], dtype=_LAYOUT)

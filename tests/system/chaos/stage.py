@@ -52,6 +52,7 @@ class Stage:
         self.config = config
         self.needs = needs
         self.counters = Counters()
+        self._steady_since_ns = 0
         self.proxy_of: dict[str, ChaosProxy] = {}
         self._stack = contextlib.ExitStack()
 
@@ -155,6 +156,7 @@ class Stage:
             within_s=_START_S,
         )
         self.wait_until_heard(frames, calls=calls)
+        self._steady_since_ns = time.monotonic_ns()
 
     def place(self, calls: int, **spec: object) -> None:
         hosts = [f"127.0.0.1:{port}" for port in self.system.ports]
@@ -199,6 +201,7 @@ class Stage:
             read_reports(self.directory / "reports"),
             self._dialects(),
             self._rules(),
+            since_ns=self._steady_since_ns,
         )
         counted = tally._replace(calls=[call for call in tally.calls if call.caller < APART])
         self._fill(row, counted)

@@ -32,7 +32,8 @@ def _baseline(config: Config, row: Row) -> None:
     """Every provider; a clear every two seconds, on half of the way with speech ahead."""
     for lead_ms in (1500,) if config.is_brief else (1500, 0):
         with Stage(config, Needs(clear_every=_CLEAR_EVERY, lead_ms=lead_ms)) as stage:
-            stage.talk(frames=_CLEAR_EVERY * 5 // 2)
+            stage.place(config.calls)
+            stage.wait_until_heard(_CLEAR_EVERY * 5 // 2, calls=config.calls)
             row.rounds += 1
             stage.finish(row)
     row.gap_within(100)

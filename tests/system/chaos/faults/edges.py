@@ -104,7 +104,7 @@ def _cut_off_for_too_long(config: Config, row: Row) -> None:
         proxy = stage.proxy_of[stage.system.edge.name]
         stage.proxies.do(proxy.stall)
         try:
-            wait_until(lambda: _closed(stage) >= config.calls, within_s=15.0)
+            wait_until(lambda: _closed(stage) >= config.calls, within_s=15.0, every_s=0.1)
         finally:
             stage.proxies.do(proxy.resume)
         row.rounds += 1

@@ -83,7 +83,7 @@ def _poison(config: Config, row: Row) -> None:
     with Stage(config, Needs(workers=5, lead_ms=1500, worker=worker)) as stage:
         stage.talk()
         stage.place(1, first_number=APART, providers=["twilio"])
-        wait_until(lambda: stage.ended_apart() == 1, within_s=40.0)
+        wait_until(lambda: stage.ended_apart() == 1, within_s=40.0, every_s=0.1)
         stage.wait_until_heard(50, calls=config.calls)
         deaths = sum(not worker.is_running for worker in stage.system.workers)
         records = stage.groups.records()
