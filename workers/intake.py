@@ -45,16 +45,18 @@ class Intake:
         """Returns after the capacity was closed. Cancelled, it may have been handed a call of
         which it does not know: saying goodbye (`common/membership.py`) sees to that."""
         while await self._capacity.reserve():
+            pause_s = 0.0
             try:
                 await self._take()
             except LinkError:
                 # The lane's writer says so in the log.
                 REDIS_FAULTS.labels("take").inc()
                 self._must_look_back = True
-                await asyncio.sleep(_RETRY_S)
+                pause_s = _RETRY_S
             finally:
+                # Before the pause: where another lane is well, the room is for its calls.
                 self._capacity.release()
-            await asyncio.sleep(self._capacity.load * _MAX_PAUSE_S)
+            await asyncio.sleep(max(pause_s, self._capacity.load * _MAX_PAUSE_S))
 
     async def _take(self) -> None:
         if self._must_look_back:

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from common.bus import Claim
 from common.keys import GROUP, lane_of, lanes
 from common.link import Link
+from tests.chaos_proxy import ChaosProxy
 from tests.workers.calls import ENDED, LANE, announce, append, audio, eventually, within
 from workers.agent import Agent
 from workers.agents.echo import Echo
@@ -32,8 +33,10 @@ OpenWorker = Callable[..., AbstractAsyncContextManager[Running]]
 @pytest.fixture
 async def worker(redis_url: str) -> OpenWorker:
     @asynccontextmanager
-    async def run(agent: type[Agent] = Echo, **settings: float) -> AsyncIterator[Running]:
-        base = WorkerSettings(redis_url=redis_url, namespace="test", redis_timeout_ms=2000)
+    async def run(
+        agent: type[Agent] = Echo, url: str = redis_url, **settings: float
+    ) -> AsyncIterator[Running]:
+        base = WorkerSettings(redis_url=url, namespace="test", redis_timeout_ms=2000)
         worker = Worker(structs.replace(base, **settings), agent)
         running = Running(worker)
         try:
@@ -146,3 +149,40 @@ async def test_a_failure_of_ours_stops_the_process_s_work(
         await announce(link, "c1")
         with pytest.raises(RuntimeError, match="a bug of ours"):
             await within(running.task)
+
+
+@pytest.mark.parametrize("fault", ["away", "silent"])
+async def test_without_redis_a_stopping_worker_leaves_its_calls_behind_in_time(
+    worker: OpenWorker, link: Link, redis: Redis, redis_url: str, fault: str
+) -> None:
+    """Nothing is lost: its lease runs out, and others take over."""
+    async with (
+        ChaosProxy.in_front_of(redis_url) as proxy,
+        worker(url=proxy.url, drain_timeout_s=0.2) as running,
+    ):
+        keys = await announce(link, "c1")
+        await eventually(lambda: is_claimed(redis, keys.call))
+        if fault == "away":
+            await proxy.go_away()
+        else:
+            proxy.stall()
+        running.stopping.set()
+        await within(running.task)
+        proxy.resume()
+    assert (await redis.xpending(LANE.calls, GROUP))["pending"] == 1
+    assert await redis.exists(LANE.workers) == 1
+
+
+async def test_a_lane_without_redis_does_not_keep_the_last_room_from_the_others(
+    worker: OpenWorker, link: Link, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two lanes, room for one call; the dispatch of one lane cannot be read."""
+    monkeypatch.setattr("workers.intake._RETRY_S", 60.0)
+    all_lanes = lanes("test", 2)
+    await redis.set(all_lanes[0].calls, "no stream")
+    async with worker(lanes=2, worker_calls=1):
+        call_id = next(
+            name for name in map(str, range(99)) if lane_of(name, all_lanes) == all_lanes[1]
+        )
+        keys = await announce(link, call_id, lane=all_lanes[1])
+        await eventually(lambda: is_claimed(redis, keys.call))
