@@ -46,7 +46,8 @@ class _Formatter(logging.Formatter):
 
 class _Text(_Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        facts = "".join(f" {key}={value}" for key, value in self._facts(record).items())
+        told = {key: value for key, value in self._facts(record).items() if value != ""}
+        facts = "".join(f" {key}={value}" for key, value in told.items())
         line = (
             f"{self._time(record)} {record.levelname:<7} {self._process} "
             f"{record.getMessage()}{facts}"

@@ -32,7 +32,7 @@ def configure(log_format: str = "text", level: str = "INFO") -> logging.Logger:
 def test_line_for_people_has_time_level_process_sentence_and_facts(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    configure().info("call started", extra={"call": "c1", "frames": 3})
+    configure().info("call started", extra={"call": "c1", "detail": "", "frames": 3})
     line = capsys.readouterr().err
     assert re.fullmatch(
         r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z INFO    edge-0 call started call=c1 frames=3\n",
