@@ -36,10 +36,13 @@ if token == '' then
 end
 redis.call('EXPIRE', KEYS[2], ARGV[4])
 redis.call('EXPIRE', KEYS[3], ARGV[4])
--- The owner lives, though Redis may not have heard of it yet, and has the entry, if anybody has.
+-- The owner lives, though Redis may not have heard of it yet, and has the entry, so that it is found
+-- by that should the owner die: also one that is still to be handed out, for nobody may have room.
+-- Whoever is handed it later, gives it back (claim.lua).
 local worker = string.match(ARGV[1], '^(.*):%d+$')
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('ZADD', KEYS[4], now + tonumber(ARGV[3]), worker)
-redis.pcall('XCLAIM', KEYS[1], ARGV[2], worker, 0, facts[4], 'JUSTID')
+redis.pcall('XGROUP', 'CREATE', KEYS[1], ARGV[2], '0')
+redis.pcall('XCLAIM', KEYS[1], ARGV[2], worker, 0, facts[4], 'FORCE', 'JUSTID')
 return 'RESTORED'

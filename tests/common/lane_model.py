@@ -2,7 +2,8 @@
 
 Rule 1: the model says what the head of each script promises, not how the script does it.
 Rule 2: a verb answers in the words of `common.bus`; one that is refused changes nothing.
-Rule 3: an entry of dispatch has a `holder` once the group has handed it to somebody.
+Rule 3: an entry of dispatch has a `holder` once the group has handed it to somebody; or before,
+        when its call was restored.
 Rule 4: time is a flag: a lease has run out or not, a call is kept or no longer.
 """
 
@@ -21,6 +22,7 @@ EDGE = "edge-1"
 class Entry(msgspec.Struct):
     call_id: str
     holder: str | None = None
+    was_handed_out: bool = False
 
 
 class Call(msgspec.Struct):
@@ -91,8 +93,8 @@ class LaneModel(msgspec.Struct):
         if not self.has_group:
             return None
         for entry in self.dispatch:
-            if entry.holder is None:
-                entry.holder = worker
+            if not entry.was_handed_out:
+                entry.holder, entry.was_handed_out = worker, True
                 return [entry.call_id]
         return []
 
@@ -163,8 +165,8 @@ class LaneModel(msgspec.Struct):
         call.state, call.is_kept = known.state, False
         call.claims += not call.token
         call.token = token
-        self.leases[worker_of(token)] = True
-        self._give_entry(call_id, worker_of(token))
+        self.leases[worker_of(token)] = self.has_group = True
+        self._give_entry(call_id, worker_of(token), is_forced=True)
         return RestoreAnswer.RESTORED
 
     def release(self, call_id: str, token: str) -> bytes:
@@ -214,9 +216,9 @@ class LaneModel(msgspec.Struct):
             self.leases.pop(worker, None)
         return left
 
-    def _give_entry(self, call_id: str, worker: str) -> None:
+    def _give_entry(self, call_id: str, worker: str, *, is_forced: bool = False) -> None:
         for entry in self.dispatch:
-            if entry.call_id == call_id and entry.holder is not None:
+            if entry.call_id == call_id and (is_forced or entry.holder is not None):
                 entry.holder = worker
 
     def _end(self, call_id: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from common import bus
+from common import bus, membership
 from common.bus import Claim, ClaimRefusal, CommitAnswer, RestoreAnswer
 from common.errors import ReplyError
 from tests.common.lane_probe import LaneProbe
@@ -99,6 +99,19 @@ class TestEmptied:
         await call.take("w2")
         assert await call.claim("w2:1") is ClaimRefusal.TAKEN
         assert await held_by(redis) == ["w1"]
+
+    async def test_entry_is_the_owners_though_nobody_has_room_to_take_it(
+        self, call: Bus, redis: Redis
+    ) -> None:
+        """Nor has anybody made the group. Should the owner die, it is found by that."""
+        await call.announce(keep_ms=60_000)
+        await call.restore(2)
+        assert await held_by(redis) == ["w1"]
+        await call.die("w1")
+        await call.live("w2")
+        adopted = await call.ask(membership.adopt(LANE, "w1", "w2", at_most=8))
+        assert [taken.call_id for taken in membership.read_adopted(adopted)] == ["c1"]
+        assert isinstance(await call.claim("w2:1"), Claim)
 
     async def test_commit_that_was_heard_but_not_answered_is_heard_once(
         self, call: Bus, redis: Redis

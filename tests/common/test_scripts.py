@@ -115,7 +115,10 @@ class Machine(Troubles):
         found = [(call_id, holder) for call_id, _, holder in seen.dispatch]
         assert found == [(entry.call_id, entry.holder) for entry in self.model.dispatch]
         assert sorted(call_id for call_id, _ in found) == sorted(seen.calls)
-        assert len(found) == seen.pending + seen.undelivered
+        dispatch = self.model.dispatch
+        assert seen.undelivered == sum(not entry.was_handed_out for entry in dispatch)
+        assert seen.pending == sum(entry.holder is not None for entry in dispatch)
+        assert all(entry.holder or not entry.was_handed_out for entry in dispatch)
         # Whoever holds an entry is somebody whose death is noticed.
         assert {holder for _, holder in found if holder} <= seen.leases.keys()
 
