@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any, NamedTuple
 
 import pytest
+from msgspec import structs
 from redis.asyncio import Redis
 
-from common import bus
+from common import bus, membership
 from common.commands import Command, HangUp, SetMark
 from common.events import CallEnded, DtmfReceived, EndReason
 from common.keys import GROUP
@@ -66,11 +68,13 @@ class Stuck(Agent):
 async def lane(redis_url: str, executor: ThreadPoolExecutor) -> OpenLane:
     @asynccontextmanager
     async def run(
-        agent: type[Agent] = Pressed, calls: int = 10, url: str = redis_url
+        agent: type[Agent] = Pressed, calls: int = 10, url: str = redis_url, **settings: int
     ) -> AsyncIterator[Running]:
         capacity = Capacity(calls)
-        settings = WorkerSettings(redis_url=url, tick_ms=2.0, redis_timeout_ms=2000)
-        lane = WorkerLane(LANE, "worker-1", settings, agent, executor, capacity)
+        base = WorkerSettings(redis_url=url, tick_ms=2.0, redis_timeout_ms=500)
+        lane = WorkerLane(
+            LANE, "worker-1", structs.replace(base, **settings), agent, executor, capacity
+        )
         stopping = asyncio.Event()
         running = asyncio.create_task(lane.run(stopping))
         try:
@@ -252,12 +256,61 @@ async def test_who_takes_many_calls_over_keeps_its_lease_meanwhile(
         left: list[float] = []
 
         async def are_taken() -> bool:
-            time, micros = await redis.time()
+            seconds, micros = await redis.time()
             end = await redis.zscore(LANE.workers, "worker-1")
             assert end is not None
-            left.append(end - time * 1000 - micros / 1000)
+            left.append(end - seconds * 1000 - micros / 1000)
             return running.capacity.running == 240
 
         await eventually(are_taken, timeout_s=10.0)
         assert min(left) > 300
         assert "stood still" not in caplog.text
+
+
+async def test_a_process_that_stands_still_for_less_than_its_lease_keeps_its_calls(
+    lane: OpenLane, link: Link, redis: Redis
+) -> None:
+    """Its requests time out meanwhile, answered or not; none is done twice, none is lost."""
+    async with lane() as running:
+        keys = await announce(link, "c1")
+        await has_commands(redis, "c1", [SetMark("hello")])
+        token = await redis.hget(keys.call, "token")
+        for first in range(2, 11, 3):
+            await append(link, keys, *[DtmfReceived(d) for d in "123"], first=first)
+            time.sleep(0.7)  # noqa: ASYNC251 - that is what standing still means
+        await has_commands(redis, "c1", [SetMark(name) for name in ("hello", *"123" * 3)])
+        assert await redis.hget(keys.call, "token") == token
+        assert running.capacity.running == 1
+
+
+async def test_a_process_that_stood_still_while_others_took_over_leaves_them_their_calls(
+    lane: OpenLane, link: Link, redis: Redis
+) -> None:
+    async with lane() as running:
+        keys = await announce(link, "c1")
+        await has_commands(redis, "c1", [SetMark("hello")])
+        await append(link, keys, DtmfReceived("1"))
+        # What another does while we do not look.
+        await redis.zadd(LANE.workers, {"worker-1": 1})
+        await link.execute(
+            [
+                membership.renew_worker(LANE, "worker-2", lease_ms=60_000),
+                membership.adopt(LANE, "worker-1", "worker-2", at_most=8),
+                bus.claim(keys, "worker-2:1"),
+            ]
+        )
+        time.sleep(1.2)  # noqa: ASYNC251
+        await eventually(lambda: running.capacity.running == 0)
+        assert await redis.hget(keys.call, "token") == b"worker-2:1"
+
+
+async def test_calls_of_an_edge_that_died_before_they_were_taken_are_ended(
+    lane: OpenLane, link: Link, redis: Redis
+) -> None:
+    await announce(link, "c1")
+    await redis.zadd(LANE.edges, {"edge-1": 1})
+    async with lane(edge_lease_ms=1000) as running:
+        await eventually(lambda: running.capacity.running == 1)
+        await eventually(lambda: running.capacity.running == 0)
+        await redis.delete(LANE.edges)
+        await no_call_is_left(redis)
