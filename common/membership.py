@@ -29,10 +29,11 @@ __all__ = [
 
 
 class Look(NamedTuple):
-    """What a worker learns when it renews its lease: `now_ms` of Redis, who else has let theirs
-    run out."""
+    """What a worker learns when it renews its lease: `now_ms` of Redis, in how many ms the next
+    lease of another worker runs out (-1: there is no other), who else has let theirs run out."""
 
     now_ms: int
+    next_end_ms: int
     dead_workers: list[str]
     dead_edges: list[str]
 
@@ -55,8 +56,13 @@ def read_look(reply: Any) -> Look:
     """Raises ReplyError when Redis refused the request."""
     if isinstance(reply, ReplyError):
         raise reply
-    now_ms, workers, edges = reply
-    return Look(now_ms, [name.decode() for name in workers], [name.decode() for name in edges])
+    now_ms, next_end_ms, workers, edges = reply
+    return Look(
+        now_ms,
+        next_end_ms,
+        [name.decode() for name in workers],
+        [name.decode() for name in edges],
+    )
 
 
 def adopt(lane: Lane, dead: str, worker_id: str, *, at_most: int) -> Request:

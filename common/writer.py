@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 _MAX_BATCH = 500
 _FIRST_RETRY_S = 0.02
-_LAST_RETRY_S = 0.5
+_LAST_RETRY_S = 0.15  # how long calls may go on waiting for a Redis that is back
 _PING_EVERY_S = 0.5
 
 OnReply = Callable[[Any], object]

@@ -71,6 +71,8 @@ class Lease:
                 due = loop.time() + self._length_s / _BEATS
                 try:
                     look = await self._renew(vigilance)
+                    if look.next_end_ms >= 0:  # somebody has missed a renewal, if it is that soon
+                        due = min(due, loop.time() + (look.next_end_ms + 1) / 1000)
                     if not self._gate.is_open:
                         await self._verify(ward)
                         due = max(due, loop.time())  # it was Redis that took its time

@@ -53,6 +53,13 @@ class TestRenew:
         assert answer.dead_workers == []
         assert answer.dead_edges == []
 
+    async def test_it_tells_when_the_next_of_the_others_runs_out(self, call: Bus) -> None:
+        assert (await look(call, "w1")).next_end_ms == -1
+        await look(call, "w2", lease_ms=50_000)
+        await look(call, "w3", lease_ms=40_000)
+        assert 39_000 < (await look(call, "w1", lease_ms=10_000)).next_end_ms <= 40_000
+        assert 9_000 < (await look(call, "w2")).next_end_ms <= 10_000
+
     async def test_again_is_only_later(self, call: Bus, redis: Redis) -> None:
         first, second = await look(call), await look(call)
         assert second.now_ms >= first.now_ms

@@ -82,6 +82,11 @@ async def lease_ends(redis: Redis, name: str = ME) -> float | None:
     return end
 
 
+async def now_ms(redis: Redis) -> int:
+    seconds, micros = await redis.time()
+    return int(seconds) * 1000 + int(micros) // 1000
+
+
 async def has_lease(redis: Redis) -> bool:
     return await lease_ends(redis) is not None
 
@@ -111,6 +116,22 @@ async def test_the_dead_are_reported_and_we_are_never_among_them(
         assert holder.ward.ended_of == []  # edges are given more time
         await eventually(lambda: "edge-1" in holder.ward.ended_of)
         assert set(holder.ward.taken_from) == {"worker-2"}
+
+
+async def test_a_lease_that_runs_out_is_noticed_at_once(holding: OpenHolder, redis: Redis) -> None:
+    """And not at the next renewal: the calls of the dead wait for it."""
+    async with holding(lease_s=2.0) as holder:
+        waited_ms = []
+        await redis.zadd(LANE.workers, {"worker-2": 1})
+        for number in range(3, 6):
+            # Right after a renewal: the next sees a lease that ends 50 ms later.
+            await eventually(lambda: f"worker-{number - 1}" in holder.ward.taken_from)  # noqa: B023
+            await redis.delete(LANE.workers)
+            end_ms = await now_ms(redis) + 450
+            await redis.zadd(LANE.workers, {f"worker-{number}": end_ms})
+            await eventually(lambda: f"worker-{number}" in holder.ward.taken_from)  # noqa: B023
+            waited_ms.append(await now_ms(redis) - end_ms)
+        assert min(waited_ms) < 200
 
 
 async def test_the_living_are_left_alone(holding: OpenHolder, redis: Redis, link: Link) -> None:
