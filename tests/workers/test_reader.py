@@ -72,7 +72,7 @@ async def test_events_of_many_calls_arrive_in_order(
     rigs = {name: rig(Keys) for name in ("a", "b", "c")}
     for name, each in rigs.items():
         keys = await announce(link, name)
-        reader.follow(OwnedCall(keys, name, each.runner), after=0)
+        reader.follow(OwnedCall(keys, name, "edge", each.runner), after=0)
         await append(link, keys, *digits("12345"))
     for each in rigs.values():
         await eventually(partial(has_heard, each, "12345"))
@@ -84,7 +84,7 @@ async def test_a_call_is_read_from_its_cursor_on(
     keys = await announce(link, "a")
     await append(link, keys, *digits("1234"))
     call = rig(Keys, claim(cursor=3))
-    reader.follow(OwnedCall(keys, "t", call.runner), after=3)
+    reader.follow(OwnedCall(keys, "t", "edge", call.runner), after=3)
     await eventually(lambda: call.runner.backlog == 0 and heard_by(call) == "34")
 
 
@@ -93,9 +93,9 @@ async def test_a_forgotten_call_is_not_read_and_the_others_are(
 ) -> None:
     left, kept = rig(Keys), rig(Keys)
     left_keys, kept_keys = await announce(link, "left"), await announce(link, "kept")
-    left_call = OwnedCall(left_keys, "t", left.runner)
+    left_call = OwnedCall(left_keys, "t", "edge", left.runner)
     reader.follow(left_call, after=0)
-    reader.follow(OwnedCall(kept_keys, "t", kept.runner), after=0)
+    reader.follow(OwnedCall(kept_keys, "t", "edge", kept.runner), after=0)
     await append(link, kept_keys, *digits("1"))
     await eventually(lambda: heard_by(kept) == "1")
     reader.forget(left_call)
@@ -111,7 +111,7 @@ async def test_a_call_that_lags_is_not_read_further_until_it_has_caught_up(
     many = reader_module._MAX_BACKLOG * 2
     keys = await announce(link, "slow")
     slow = rig(Keys)
-    reader.follow(OwnedCall(keys, "t", slow.runner), after=0)
+    reader.follow(OwnedCall(keys, "t", "edge", slow.runner), after=0)
     await append(link, keys, *digits("#" + "1" * many + "2"))
     await eventually(lambda: bool(reader._lagging))
     assert slow.runner.backlog < many
@@ -123,7 +123,7 @@ async def test_a_call_that_lags_is_not_read_further_until_it_has_caught_up(
 async def test_forgetting_tells_whether_the_call_was_followed(
     rig: OpenRig, link: Link, reader: EventReader
 ) -> None:
-    call = OwnedCall(await announce(link, "a"), "t", rig(Keys).runner)
+    call = OwnedCall(await announce(link, "a"), "t", "edge", rig(Keys).runner)
     reader.follow(call, after=0)
     assert reader.forget(call)
     assert not reader.forget(call)
@@ -134,8 +134,8 @@ async def test_a_call_that_lags_holds_up_no_other(
 ) -> None:
     slow_keys, quick_keys = await announce(link, "slow"), await announce(link, "quick")
     slow, quick = rig(Keys), rig(Keys)
-    reader.follow(OwnedCall(slow_keys, "t", slow.runner), after=0)
-    reader.follow(OwnedCall(quick_keys, "t", quick.runner), after=0)
+    reader.follow(OwnedCall(slow_keys, "t", "edge", slow.runner), after=0)
+    reader.follow(OwnedCall(quick_keys, "t", "edge", quick.runner), after=0)
     await append(link, slow_keys, *digits("#" + "1" * 400))
     await append(link, quick_keys, *digits("12"), ENDED)
     await quick.ended()
@@ -152,9 +152,9 @@ async def test_a_call_whose_events_are_no_stream_is_told_and_holds_up_no_other(
     bad_keys, good_keys = await announce(link, "bad"), await announce(link, "good")
     good = rig(Keys)
     await redis.set(bad_keys.events, "no stream")
-    bad_call = OwnedCall(bad_keys, "t", rig(Keys).runner)
+    bad_call = OwnedCall(bad_keys, "t", "edge", rig(Keys).runner)
     reader.follow(bad_call, after=0)
-    reader.follow(OwnedCall(good_keys, "t", good.runner), after=0)
+    reader.follow(OwnedCall(good_keys, "t", "edge", good.runner), after=0)
     await append(link, good_keys, *digits("12"))
     await eventually(lambda: heard_by(good) == "12")
     assert unreadable == [bad_call]
@@ -165,7 +165,7 @@ async def test_a_broken_connection_loses_and_repeats_nothing(
 ) -> None:
     keys = await announce(link, "a")
     call = rig(Keys)
-    reader.follow(OwnedCall(keys, "t", call.runner), after=0)
+    reader.follow(OwnedCall(keys, "t", "edge", call.runner), after=0)
     for number, digit in enumerate("123456789", start=2):
         await append(link, keys, DtmfReceived(digit), first=number)
         if digit in "36":
