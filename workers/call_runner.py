@@ -65,6 +65,8 @@ class CallRunner:
     ) -> None:
         self.call_id = call_id
         self.lag_ms = 0
+        #: Its end is handled; `run` may still wait for work that the agent spawned.
+        self.is_over = False
         self._claim = claim
         self._surroundings = surroundings
         self._progress = Progress(claim)
@@ -138,6 +140,7 @@ class CallRunner:
                     await self._handle(event)
                 self._step_done(entry.sequence)
                 if isinstance(event, CallEnded):
+                    self.is_over = True
                     return
         finally:
             self._progress.close()

@@ -154,6 +154,9 @@ class OwnedCalls:
         task = self._calls.get(call)
         if task is None:
             return  # it has ended meanwhile
+        if call.runner.is_over:
+            await asyncio.wait((task,))
+            return
         if await self._writer.ask(bus.release(call.keys, call.token)) == b"RELEASED":
             metrics.HANDOVERS.inc()
             _log.info("call handed over", extra={"call": call.keys.call_id})

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -34,11 +34,16 @@ from workers.settings import WorkerSettings
 ME = "worker-1"
 
 ENDS: list[CallEnded] = []
+SPAWNED: list[Callable[[], Coroutine[Any, Any, None]]] = []
 
 
 class Counting(Agent):
     class State(msgspec.Struct):
         pressed: int = 0
+
+    async def on_start(self, call: Call) -> None:
+        if SPAWNED:
+            call.spawn(SPAWNED[0]())
 
     async def on_resumed(self, call: Call) -> None:
         await call.mark(f"resumed {call.state.pressed}")
@@ -94,6 +99,7 @@ class Desk:
 @pytest.fixture
 async def desk(redis_url: str, writer: Writer, executor: ThreadPoolExecutor) -> AsyncIterator[Desk]:
     ENDS.clear()
+    SPAWNED.clear()
     desk = Desk(redis_url, writer, executor)
     async with background(desk.reader.run()):
         yield desk
@@ -358,3 +364,31 @@ async def test_a_call_that_is_taken_while_the_gate_is_closed_does_not_begin(
     await desk.is_rid_of_all()
     await has_marks(redis, keys, "1 1")
     assert await token_of(redis, keys) == b""
+
+
+async def test_a_call_that_has_ended_is_not_handed_over_though_its_work_goes_on(
+    desk: Desk, link: Link, redis: Redis
+) -> None:
+    """Or its end would be handled twice."""
+    has_begun, may_end = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> None:
+        has_begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await may_end.wait()
+
+    SPAWNED.append(slow)
+    keys = await announce(link, "c1")
+    await desk.own(keys)
+    await has_begun.wait()
+    await append(link, keys, ENDED)
+    await eventually(lambda: bool(ENDS))
+    desk.gate.shut()
+    asyncio.get_running_loop().call_later(0.1, may_end.set)
+    await desk.calls.hand_over()
+    await desk.is_rid_of_all()
+    await desk.writer.flushed()
+    assert await redis.exists(keys.call) == 0
+    assert await redis.xlen(LANE.calls) == 0
