@@ -13,8 +13,8 @@ from edge.uplink import CallEvents
 
 __all__ = ["Roll"]
 
-#: However few the calls are; edges do not know of each other.
-_SPREAD_S = 0.5
+#: However few the calls are, as edges do not know of each other; meanwhile they cannot be heard.
+_SPREAD_S = 0.2
 
 
 class Roll:
