@@ -29,6 +29,8 @@ _log = logging.getLogger(__name__)
 #: Renewals per lease; it takes all but one of them to fail before others step in.
 _BEATS = 5
 _RETRY_S = 0.05
+#: A call that is silent and whose keys have vanished tells nobody so: now and then Redis is asked.
+_VERIFY_EVERY_S = 5.0
 
 
 class Ward(Protocol):
@@ -56,6 +58,7 @@ class Lease:
         self._request = membership.renew_worker(lane, worker_id, lease_ms=settings.lease_ms)
         self._worker_id = worker_id
         self._stood_still = False
+        self._verify_at = 0.0
         self._doubt: asyncio.TimerHandle | None = None
 
     async def run(self, ward: Ward) -> None:
@@ -64,6 +67,7 @@ class Lease:
             lease_s=self._length_s, edge_lease_s=self._edge_length_s, now=loop.time()
         )
         due = loop.time()
+        self._verify_at = due + _VERIFY_EVERY_S
         try:
             while True:
                 await asyncio.sleep(due - loop.time())
@@ -73,7 +77,7 @@ class Lease:
                     look = await self._renew(vigilance)
                     if look.next_end_ms >= 0:  # somebody has missed a renewal, if it is that soon
                         due = min(due, loop.time() + (look.next_end_ms + 1) / 1000)
-                    if not self._gate.is_open:
+                    if not self._gate.is_open or loop.time() >= self._verify_at:
                         await self._verify(ward)
                         due = max(due, loop.time())  # it was Redis that took its time
                     if self._gate.is_open:
@@ -112,6 +116,7 @@ class Lease:
 
     async def _verify(self, ward: Ward) -> None:
         loop = asyncio.get_running_loop()
+        self._verify_at = loop.time() + _VERIFY_EVERY_S
         until = loop.time() + self._length_s / 2
         try:
             async with asyncio.timeout_at(until):

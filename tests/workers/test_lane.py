@@ -209,6 +209,20 @@ async def test_a_call_whose_keys_vanish_is_let_go_when_nobody_announces_it_again
         assert runs == 1
 
 
+async def test_a_silent_call_whose_keys_all_vanish_is_found_out(
+    lane: OpenLane, link: Link, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its edge gives it up and cannot say so: no event comes, no commit is refused."""
+    monkeypatch.setattr("workers.restoration._PATIENCE_S", 0.3)
+    monkeypatch.setattr("workers.lease._VERIFY_EVERY_S", 0.3)
+    async with lane() as running:
+        await announce(link, "c1")
+        await has_commands(redis, "c1", [SetMark("hello")])
+        assert running.capacity.running == 1
+        await redis.flushall()
+        await eventually(lambda: running.capacity.running == 0)
+
+
 async def test_a_cancelled_lane_leaves_its_calls_to_others(
     lane: OpenLane, link: Link, redis: Redis
 ) -> None:
