@@ -11,6 +11,9 @@ FUZZ_SECONDS ?= 60
 CALLS ?= 50
 ROUNDS ?= 20
 
+# Tests wait more than they compute; those of a file stay together. Under a debugger: SPREAD=
+SPREAD ?= --numprocesses auto --dist loadfile
+
 BIN := .venv/bin
 STAMP := .venv/installed
 
@@ -37,14 +40,14 @@ up: install
 	@exec $(BIN)/trunkline up $(ARGS)
 
 test: install
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest $(SPREAD) $(ARGS)
 
 check: install
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest $(SPREAD) $(ARGS)
 
 fuzz: install
 	@$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[fuzz]"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -12,6 +13,11 @@ from tests import redis_for_tests
 
 def pytest_configure() -> None:
     redis_for_tests.choose()  # a Redis that cannot be had is one line, not a page per test
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Each has a Redis of its own, but for the one that is named by a URL: that is for one."""
+    return 1 if redis_for_tests.choose().is_shared else (os.cpu_count() or 1) + 1
 
 
 def pytest_report_header() -> str:

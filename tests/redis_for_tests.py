@@ -35,10 +35,11 @@ _PORT = 6379
 
 
 class Choice(NamedTuple):
-    """`run` starts the server, yields its URL and ends it."""
+    """`run` starts the server, yields its URL and ends it; `is_shared`: it is always the same."""
 
     description: str
     run: Callable[[], AbstractContextManager[str]]
+    is_shared: bool = False
 
 
 @functools.cache
@@ -46,7 +47,8 @@ def choose() -> Choice:
     """Raises pytest.UsageError when the Redis that was asked for cannot be had."""
     wanted = os.environ.get("TRUNKLINE_TEST_REDIS", "").strip()
     if "://" in wanted:
-        return Choice(f"{wanted} (TRUNKLINE_TEST_REDIS)", lambda: contextlib.nullcontext(wanted))
+        description = f"{wanted} (TRUNKLINE_TEST_REDIS)"
+        return Choice(description, lambda: contextlib.nullcontext(wanted), is_shared=True)
     if wanted and wanted not in _CHOOSERS:
         words = ", ".join(_CHOOSERS)
         raise pytest.UsageError(f"TRUNKLINE_TEST_REDIS: expected a URL or one of {words}")
