@@ -76,6 +76,18 @@ class Listener:
         await asyncio.gather(self._reading, return_exceptions=True)
 
 
+async def marks_reached(call: OwnedCall, count: int) -> list[MarkReached]:
+    """Once so many are stored: an echo that was sent is still on its way."""
+    reached: list[MarkReached] = []
+
+    async def are_stored() -> bool:
+        reached[:] = [event for event in await call.stored() if isinstance(event, MarkReached)]
+        return len(reached) >= count
+
+    await until(are_stored)
+    return reached
+
+
 async def speak_for(seconds: int, *calls: OwnedCall) -> None:
     """A mark behind every second."""
     for call in calls:
@@ -106,7 +118,7 @@ async def test_provider_that_stalls_for_a_while_is_spared_what_it_should_have_ha
     assert slow_one.heard_ms == pytest.approx(9000 - dropped, abs=1)
     assert other_one.heard_ms == 9000
     assert other_one.gap_longest_s < 0.2
-    reached = [event for event in await slow_call.stored() if isinstance(event, MarkReached)]
+    reached = await marks_reached(slow_call, len(names))
     assert [(mark.name, mark.outcome) for mark in reached] == [
         (name, MarkOutcome.PLAYED) for name in names
     ]

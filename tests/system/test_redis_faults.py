@@ -216,7 +216,7 @@ def test_edge_that_stops_takes_its_lease_with_it(own_redis: OwnRedis, tmp_path: 
     with running(own_redis.url, tmp_path) as system:
         system.start(workers=0)
         edges = f"{{{system.namespace}:0}}:edges"
-        assert system.redis.zcard(edges) == 1
+        wait_until(lambda: system.redis.zcard(edges) == 1)
         system.edge.terminate()
         assert system.edge.exit_code(within_s=3.0) == 0
         assert system.redis.zcard(edges) == 0
