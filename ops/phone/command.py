@@ -87,6 +87,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         f"once, or {speech.DEFAULT_S:g} s of the tune)",
     )
     parser.add_argument(
+        "--listen",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="how long to stay on the line then, silent, for an agent that waits its turn "
+        "(default: 0)",
+    )
+    parser.add_argument(
         "--record",
         type=Path,
         metavar="HEARD.WAV",
@@ -167,6 +175,8 @@ def _placements(args: argparse.Namespace, dialects: Sequence[Dialect]) -> list[P
         raise UsageError(f"--calls must be at least 1, not {args.calls}")
     if args.seconds is not None and not (0 < args.seconds < math.inf):
         raise UsageError(f"--seconds must be more than 0, not {args.seconds:g}")
+    if not 0 <= args.listen < math.inf:
+        raise UsageError(f"--listen must be 0 or more, not {args.listen:g}")
     if args.seed is not None and not args.shuffle:
         raise UsageError("--seed says how to --shuffle, which is not asked for")
     _check_powers(args, dialects)
@@ -266,6 +276,12 @@ def _speech(dialect: Dialect, args: argparse.Namespace, sounding: str) -> list[b
     make = speech.tune if args.play is None else partial(speech.from_wav, args.play)
     try:
         codecs.open_decoder(dialect.format)
-        return make(dialect.format, chunk_ms=dialect.chunk_ms, seconds=args.seconds, keys=sounding)
+        return make(
+            dialect.format,
+            chunk_ms=dialect.chunk_ms,
+            seconds=args.seconds,
+            keys=sounding,
+            listen_s=args.listen,
+        )
     except AgentError as error:
         raise _WrongCodecError(f"--codec: {error}") from None

@@ -28,19 +28,32 @@ _PEAK = 8000  # a quarter of full scale: clearly heard, never harsh
 
 
 def from_wav(
-    path: Path, audio_format: AudioFormat, *, chunk_ms: int, seconds: float | None, keys: str = ""
+    path: Path,
+    audio_format: AudioFormat,
+    *,
+    chunk_ms: int,
+    seconds: float | None,
+    keys: str = "",
+    listen_s: float = 0.0,
 ) -> list[bytes]:
     """The file once, or from its beginning again and again until `seconds` are full; `keys` sound
-    in it. Raises UsageError for a file that is none, AgentError for a codec that is not there."""
+    in it; then silence for `listen_s`. Raises UsageError for a file that is none, AgentError for a
+    codec that is not there."""
     plain = _plain(audio_format)
     chunks = _cut(wav.read(path, plain), plain, chunk_ms)
     if seconds is not None:
         chunks = list(itertools.islice(itertools.cycle(chunks), _count(seconds, chunk_ms)))
+    chunks += _silence(plain, chunk_ms, listen_s)
     return _said(chunks, plain, keys, audio_format, chunk_ms)
 
 
 def tune(
-    audio_format: AudioFormat, *, chunk_ms: int, seconds: float | None, keys: str = ""
+    audio_format: AudioFormat,
+    *,
+    chunk_ms: int,
+    seconds: float | None,
+    keys: str = "",
+    listen_s: float = 0.0,
 ) -> list[bytes]:
     """A tune in which no chunk sounds like any other, so that a lost one is always told apart:
     a slow chirp whose pitch also steps a little from one chunk to the next. Raises AgentError."""
@@ -52,6 +65,7 @@ def tune(
         block = range(len(chunks), min(len(chunks) + _BLOCK, count))
         samples, phase = _tune_block(block, plain, chunk_ms, phase)
         chunks += _cut(codecs.encode(samples, plain), plain, chunk_ms)
+    chunks += _silence(plain, chunk_ms, listen_s)
     return _said(chunks, plain, keys, audio_format, chunk_ms)
 
 
@@ -93,6 +107,11 @@ def _encoded(chunks: Iterable[bytes], plain: AudioFormat, audio_format: AudioFor
         ((payload, _),) = encoder.encode(codecs.decode(chunk, plain))
         payloads.append(payload)
     return payloads
+
+
+def _silence(audio_format: AudioFormat, chunk_ms: int, seconds: float) -> list[bytes]:
+    size = audio_format.bytes_for(audio_format.samples_for_ms(chunk_ms))
+    return [audio_format.silence(size)] * _count(seconds, chunk_ms)
 
 
 def _count(seconds: float, chunk_ms: int) -> int:

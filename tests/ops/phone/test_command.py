@@ -354,6 +354,8 @@ def test_unknown_host(output: Output) -> None:
         (["twilio", "--calls", "0"], "--calls must be at least 1, not 0"),
         (["twilio", "--seconds", "0"], "--seconds must be more than 0, not 0"),
         (["twilio", "--seconds", "-1"], "not -1"),
+        (["twilio", "--listen", "-1"], "--listen must be 0 or more, not -1"),
+        (["twilio", "--listen", "nan"], "not nan"),
         (["twilio", "--seconds", "nan"], "not nan"),
         (["twilio", "--seconds", "inf"], "not inf"),
         (["twilio", "--dtmf", "12x"], "'X' is no key"),

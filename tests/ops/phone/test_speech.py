@@ -34,6 +34,13 @@ def test_tune_is_pleasantly_loud() -> None:
     assert 7000 < peak < 9000
 
 
+@pytest.mark.parametrize("audio_format", FORMATS, ids=str)
+def test_who_listens_sends_silence_behind_what_was_said(audio_format: AudioFormat) -> None:
+    said = speech.tune(audio_format, chunk_ms=20, seconds=0.1)
+    chunks = speech.tune(audio_format, chunk_ms=20, seconds=0.1, listen_s=0.06)
+    assert chunks == [*said, *[audio_format.silence(len(said[0]))] * 3]
+
+
 @pytest.mark.parametrize(("seconds", "count"), [(0.001, 1), (0.02, 1), (0.1, 5), (0.101, 6)])
 def test_length_is_rounded_up_to_whole_chunks(seconds: float, count: int) -> None:
     assert len(speech.tune(PCMU, chunk_ms=20, seconds=seconds)) == count
