@@ -26,8 +26,9 @@ _log = logging.getLogger(__name__)
 
 _BLOCK_MS = 250
 _RETRY_S = 0.1
-#: How long the fullest worker lets the others go first.
-_MAX_PAUSE_S = 0.05
+#: How long the fullest worker lets the others go first. Callers wait for it: the last of a hundred
+#: that come at once 0.1 s.
+_MAX_PAUSE_S = 0.002
 
 
 class Intake:
