@@ -15,7 +15,6 @@ class Capacity:
         self._running = 0
         self._reserved = 0
         self._has_room = asyncio.Event()
-        self._is_empty = asyncio.Event()
         self._is_closed = False
         self._update()
 
@@ -43,9 +42,6 @@ class Capacity:
         self._reserved -= 1
         self._update()
 
-    async def is_empty(self) -> None:
-        await self._is_empty.wait()
-
     def take(self) -> None:
         self._running += 1
         self._update()
@@ -60,11 +56,7 @@ class Capacity:
 
     def _update(self) -> None:
         metrics.CALLS.set(self._running)
-        for event, is_so in (
-            (self._has_room, self._is_closed or self._running + self._reserved < self._limit),
-            (self._is_empty, self._running == 0),
-        ):
-            if is_so:
-                event.set()
-            else:
-                event.clear()
+        if self._is_closed or self._running + self._reserved < self._limit:
+            self._has_room.set()
+        else:
+            self._has_room.clear()

@@ -45,19 +45,6 @@ async def test_a_closed_capacity_has_no_room_however_empty() -> None:
     assert not await within(capacity.reserve())
 
 
-async def test_it_is_empty_once_every_call_was_given_back() -> None:
-    capacity = Capacity(3)
-    await within(capacity.is_empty())
-    capacity.take()
-    capacity.take()
-    waiting = asyncio.create_task(capacity.is_empty())
-    capacity.give_back()
-    await asyncio.sleep(0)
-    assert not waiting.done()
-    capacity.give_back()
-    await within(waiting)
-
-
 async def test_running_calls_are_exported() -> None:
     capacity = Capacity(3)
     capacity.take()
