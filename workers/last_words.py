@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from common.errors import AgentError, UsageError
 from workers.agent import Agent
 from workers.audio.files import load_sound
@@ -11,6 +13,7 @@ from workers.sound import Sound
 __all__ = ["last_words"]
 
 
+@cache  # every lane asks
 def last_words(prompt: str) -> type[Agent]:
     """An agent that plays the file `prompt`, where there is one. Raises UsageError when the file
     cannot be played."""
