@@ -88,7 +88,11 @@ class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 5000
     drain_timeout_s: Annotated[
         float,
-        Meta(ge=0, le=86_400, description="seconds that live calls get to end after SIGTERM"),
+        Meta(
+            ge=0,
+            le=86_400,
+            description="seconds after SIGTERM for calls to end (edge) or be handed over (worker)",
+        ),
     ] = 30.0
     log_format: Annotated[
         Literal["text", "json"], Meta(description="`text` for people, `json` for machines")

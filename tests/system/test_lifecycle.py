@@ -59,7 +59,7 @@ def test_a_stopping_edge_without_calls_ends_at_once(system: System) -> None:
     assert system.edge.exit_code(within_s=3.0) == 0
 
 
-def test_two_workers_share_the_calls_and_one_that_stops_waits_for_its_own(
+def test_two_workers_share_the_calls_and_one_that_stops_hands_its_own_over(
     system: System,
 ) -> None:
     system.start(workers=2)
