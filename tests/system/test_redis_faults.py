@@ -202,12 +202,14 @@ def test_edge_that_is_killed_lets_its_lease_run_out(own_redis: OwnRedis, tmp_pat
         edges = f"{{{system.namespace}:0}}:edges"
 
         def left_ms() -> float:
-            seconds, microseconds = system.redis.time()
-            lease: Any = system.redis.zrange(edges, 0, -1, withscores=True)
-            ((_, ends_at),) = lease
-            return float(ends_at) - seconds * 1000 - microseconds / 1000
+            at_one_moment = system.redis.pipeline()
+            at_one_moment.time()
+            at_one_moment.zrange(edges, 0, -1, withscores=True)
+            (seconds, microseconds), ((_, ends_at),) = at_one_moment.execute()
+            return float(ends_at - seconds * 1000 - microseconds / 1000)
 
-        assert 500 < left_ms() <= 1000
+        wait_until(lambda: system.redis.zcard(edges) == 1)
+        assert 0 < left_ms() <= 1000
         system.edge.kill()
         wait_until(lambda: left_ms() < 0, within_s=2.0)
 
