@@ -64,10 +64,6 @@ class Pacer:
         """Position of the end of everything that has left."""
         return self._sent
 
-    @property
-    def queued_ms(self) -> float:
-        return self._format.ms(self._pushed - self._sent)
-
     def heard_samples(self, *, now: float) -> int:
         """Position that the caller's ear has reached."""
         unheard_s = max(0.0, self._ends_at - now)
