@@ -43,7 +43,7 @@ class EndReason(StrEnum):
 
     CALLER_HUNG_UP = "caller_hung_up"  # the provider said that the stream is over
     AGENT_HUNG_UP = "agent_hung_up"  # the agent asked for it
-    AGENT_FAILED = "agent_failed"  # the agent's code raised
+    AGENT_FAILED = "agent_failed"  # the agent's code raised, or cannot have the call
     CONNECTION_LOST = "connection_lost"  # the socket broke without a word
     PROTOCOL_VIOLATED = "protocol_violated"  # the provider broke its own protocol
     NOT_TAKEN = "not_taken"  # no worker took the call in time

@@ -28,6 +28,10 @@ class Agent:
     tracks: ClassVar[frozenset[str]] = frozenset({"inbound"})
     #: Whether `on_dtmf` is told keys that are heard as tones, where the provider reports none.
     detect_dtmf: ClassVar[bool] = False
+    #: Whether what it plays has to be encoded: arrays, sounds, files, the tones of keys. Then a
+    #: call ends before `on_start` where its format cannot be, as AMR-WB without its library. False:
+    #: it plays nothing, or bytes as they come, for instance what it hears without `listen`.
+    needs_encoder: ClassVar[bool] = True
     #: When `on_speech_started` and `on_speech_stopped` are told; None: never.
     speech: ClassVar[SpeechSettings | None] = None
     #: A Struct of what the agent must remember when its worker dies; None: nothing. It is stored

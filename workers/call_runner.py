@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from common.bus import Claim, Commit, CommitAnswer, Restored
 from common.commands import Command, HangUp
-from common.errors import WireError
+from common.errors import AgentError, WireError
 from common.events import CallEnded, EndReason, Event
 from common.tail import Entry
 from common.ticker import Wakeup
@@ -193,6 +193,11 @@ class CallRunner:
         except Exception as error:  # noqa: BLE001 - rule 3
             self._give_up(error)
             return
+        try:
+            self._scene.check()
+        except AgentError as error:
+            self._refuse(error)
+            return
         if self._claim.cursor or self._is_poisoned:
             with self._outbox.beside():
                 await self._contain(self._scene.resume())
@@ -243,6 +248,13 @@ class CallRunner:
         _log.error("agent failed", exc_info=error, extra={"call": self.call_id})
         metrics.AGENT_FAILURES.inc()
         self._hang_up(type(error).__name__)
+
+    def _refuse(self, error: AgentError) -> None:
+        """End the call before the agent has seen it: it would get stuck half-way."""
+        self._scene = None
+        _log.error("agent cannot have the call: %s", error, extra={"call": self.call_id})
+        metrics.AGENT_FAILURES.inc()
+        self._hang_up("agent cannot have it")
 
     def _hang_up(self, detail: str) -> None:
         with self._outbox.beside():

@@ -20,6 +20,8 @@ def last_words(prompt: str) -> type[Agent]:
     sound = _load(prompt) if prompt else None
 
     class LastWords(Agent):
+        needs_encoder = False  # without one the call ends as well, only without a word
+
         async def on_resumed(self, call: Call) -> None:
             if sound is not None:
                 await call.play(sound)

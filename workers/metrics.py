@@ -30,7 +30,9 @@ CALLS_POISONED = Counter(
     "trunkline_worker_calls_poisoned", "Calls ended because their workers died of them"
 )
 COMMITS = Counter("trunkline_worker_commits", "Commits by their answer", ["answer"])
-AGENT_FAILURES = Counter("trunkline_worker_agent_failures", "Calls ended by an agent's exception")
+AGENT_FAILURES = Counter(
+    "trunkline_worker_agent_failures", "Calls ended by an agent's exception, or for want of a codec"
+)
 EVENTS_UNREADABLE = Counter(
     "trunkline_worker_events_unreadable", "Entries of event streams that could not be decoded"
 )

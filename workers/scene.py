@@ -7,7 +7,6 @@ Rule 2: the state of a call is the agent's own, in msgpack. What hearing and spe
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import msgspec
@@ -33,10 +32,10 @@ from workers.speech import SpeechStarted, SpeechStopped
 
 __all__ = ["Scene", "read_start"]
 
-_log = logging.getLogger(__name__)
-
 #: The one byte that msgpack never uses.
 _REMEMBERS = b"\xc1"
+
+_WAY_OUT = "an agent that plays nothing but encoded bytes goes on with needs_encoder = False"
 
 
 class Scene:
@@ -73,18 +72,24 @@ class Scene:
             return own or None
         return _REMEMBERS + msgspec.msgpack.encode((self._memory, own))
 
+    def check(self) -> None:
+        """Raises AgentError when the agent cannot be given what it listens to, or what it plays
+        cannot be encoded for this call."""
+        self._hearing.check()
+        if self.agent.needs_encoder:
+            try:
+                self._speaking.check()
+            except AgentError as error:
+                raise AgentError(f"{error}; {_WAY_OUT}") from None
+
     async def resume(self) -> None:
         """Another owner ran the call before."""
-        self._hearing.check()
         await self.agent.on_resumed(self.call)
 
     async def handle(self, event: Event) -> None:
         agent, call = self.agent, self.call
         match event:
             case CallStarted():
-                self._hearing.check()
-                if agent.listen is not None:
-                    self._warn_of_silence()
                 await agent.on_start(call)
             case AudioReceived(track=track) if track in agent.tracks:
                 for heard in self._hearing.hear(event):
@@ -97,13 +102,6 @@ class Scene:
                 await agent.on_error(call, event)
             case CallEnded():
                 await agent.on_stop(call, event)
-
-    def _warn_of_silence(self) -> None:
-        """Who asks for samples is likely to play some. Not an error: it may as well only listen."""
-        try:
-            self._speaking.check()
-        except AgentError as error:
-            _log.warning("nothing can be played: %s", error, extra={"call": self.call.id})
 
     async def _hear(self, heard: Heard) -> None:
         match heard:

@@ -10,13 +10,14 @@ from typing import Any, ClassVar
 import msgspec
 import pytest
 
-from common.audio import AudioFormat
+from common.audio import AudioFormat, Encoding
 from common.bus import CommitAnswer
 from common.commands import Command, HangUp, SetMark
 from common.errors import WireError
 from common.events import (
     AudioReceived,
     CallEnded,
+    CallStarted,
     DtmfReceived,
     EndReason,
     Event,
@@ -484,14 +485,34 @@ async def test_the_loop_goes_on_while_work_is_offloaded(rig: OpenRig) -> None:
     assert blocked.commit()[1] == marks("done")
 
 
-async def test_listening_to_what_cannot_be_had_is_said_at_once(
+async def test_listening_to_what_cannot_be_had_is_said_once_and_ends_the_call(
     rig: OpenRig, caplog: pytest.LogCaptureFixture
 ) -> None:
     agent = with_handler("on_mark", Diary.on_mark, listen=AudioFormat.pcmu())
     call = rig(agent)
-    assert await call.handle(STARTED) == agent_failed("AgentError")
+    failures = metrics.AGENT_FAILURES._value.get()
+    assert await call.handle(*EVERY_EVENT[:-1]) == agent_failed("agent cannot have it")
+    call.feed(ENDED)
+    await call.ended()
     assert agent.seen == []  # type: ignore[attr-defined]
-    assert "Custom listens to PCMU/8000: what can be had is AudioFormat.pcm(rate)" in caplog.text
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        "agent cannot have the call: Custom listens to PCMU/8000: what can be had is "
+        "AudioFormat.pcm(rate), 4000 to 192000 Hz"
+    )
+    assert record.exc_info is None
+    assert metrics.AGENT_FAILURES._value.get() == failures + 1
+
+
+async def test_the_next_owner_must_be_able_to_encode_too(
+    rig: OpenRig, caplog: pytest.LogCaptureFixture
+) -> None:
+    mp3 = CallStarted("telnyx", AudioFormat.pcmu(), play_format=AudioFormat(Encoding.MP3, 44_100))
+    agent = with_handler("on_resumed", Diary.on_resumed)
+    call = rig(agent, claim(cursor=4, started=mp3))
+    assert await call.handle(audio(1)) == agent_failed("agent cannot have it")
+    assert agent.seen == []  # type: ignore[attr-defined]
+    assert "agent cannot have the call: there is no encoder for MP3/44100" in caplog.text
 
 
 async def test_listening_at_any_rate_is_fine(rig: OpenRig) -> None:

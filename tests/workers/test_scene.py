@@ -26,6 +26,9 @@ from workers.sound import HeardAudio
 from workers.speech import SpeechSettings, SpeechStarted, SpeechStopped
 
 KEYLESS = CallStarted("mesmer", AudioFormat.pcmu(), reports_dtmf=False)
+NOT_ENCODED = CallStarted(
+    "telnyx", AudioFormat.pcmu(), play_format=AudioFormat(Encoding.MP3, 44_100)
+)
 
 
 class Diary(Agent):
@@ -92,28 +95,33 @@ async def test_an_agent_that_remembers_nothing_has_no_state() -> None:
 @pytest.mark.parametrize(
     "wanted", [AudioFormat.pcmu(), AudioFormat.pcm(1000), AudioFormat(Encoding.L16, 8000, 2)]
 )
-async def test_what_cannot_be_had_is_said_at_the_start(wanted: AudioFormat) -> None:
+def test_what_cannot_be_had_is_said_before_the_start(wanted: AudioFormat) -> None:
     class Listener(Agent):
         listen = wanted
 
     with pytest.raises(AgentError, match=r"Listener listens to .*: what can be had is AudioFormat"):
-        await scene(Listener).handle(STARTED)
+        scene(Listener).check()
 
 
-async def test_a_format_without_an_encoder_is_said_at_the_start_and_ends_who_plays(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_a_format_without_an_encoder_is_no_call_for_an_agent_that_plays_samples() -> None:
+    with pytest.raises(
+        AgentError, match=r"^there is no encoder for MP3/44100; .* with needs_encoder = False$"
+    ):
+        scene(started=NOT_ENCODED).check()
+
+
+async def test_an_agent_that_plays_no_samples_needs_no_encoder() -> None:
     class Listener(Diary):
         listen = AudioFormat.pcm(16_000)
+        needs_encoder = False
 
-    mp3 = AudioFormat(Encoding.MP3, 44_100)
-    started = CallStarted("telnyx", AudioFormat.pcmu(), play_format=mp3)
-    diary = scene(Listener, started=started)
-    await diary.handle(started)
-    assert caplog.text.count("nothing can be played: there is no encoder for MP3/44100") == 1
+    diary = scene(Listener, started=NOT_ENCODED)
+    diary.check()
+    await diary.handle(NOT_ENCODED)
     await diary.handle(audio(1))
     assert diary.call.state.seen == ["start", "audio 1"]
-    with pytest.raises(AgentError, match="there is no encoder for MP3/44100"):
+    await diary.call.play(b"a whole MP3 file")
+    with pytest.raises(AgentError, match=r"^there is no encoder for MP3/44100$"):
         await diary.call.play(np.zeros(160, np.int16))
 
 

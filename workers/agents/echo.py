@@ -19,6 +19,8 @@ _FRAMES_PER_MARK = 50
 
 
 class Echo(Agent):
+    needs_encoder = False
+
     class State(msgspec.Struct):
         frames: int = 0
 

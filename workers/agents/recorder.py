@@ -167,6 +167,7 @@ def recorder_of(inner: type[Agent], directory: Path) -> type[Recorder]:
             "listen": inner.listen,
             "tracks": inner.tracks | {_CALLER},
             "detect_dtmf": inner.detect_dtmf,
+            "needs_encoder": inner.needs_encoder,
             "speech": inner.speech,
             "State": msgspec.defstruct("State", [place, memory]),
         },

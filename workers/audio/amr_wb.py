@@ -42,6 +42,8 @@ MODE = 2
 
 LIBRARY = "libvo-amrwbenc.so.0"
 
+_PACKAGE = "libvo-amrwbenc0"
+
 _FRAME_SAMPLES = 320
 _MAX_FRAME_BYTES = 61
 
@@ -127,9 +129,9 @@ def _library() -> ctypes.CDLL:
     """Raises AgentError; the next call tries again."""
     try:
         library = ctypes.CDLL(LIBRARY)
-    except OSError:
+    except OSError as error:  # it names the library and what is wrong with it
         raise AgentError(
-            f"AMR-WB cannot be encoded: {LIBRARY} is not installed (Debian: libvo-amrwbenc0)"
+            f"AMR-WB cannot be encoded: install Debian's {_PACKAGE} ({error})"
         ) from None
     library.E_IF_init.restype = ctypes.c_void_p
     library.E_IF_init.argtypes = []

@@ -408,7 +408,9 @@ def test_codec_that_this_machine_lacks_is_one_line(
     amr_wb._library.cache_clear()
     assert call("telnyx", "--codec", "AMR-WB") == 2
     failure = output.failure()
-    assert failure.startswith("--codec: AMR-WB cannot be encoded: libnothing.so.0 is not installed")
+    assert failure.startswith(
+        "--codec: AMR-WB cannot be encoded: install Debian's libvo-amrwbenc0 (libnothing.so.0: "
+    )
     amr_wb._library.cache_clear()
 
 

@@ -202,6 +202,8 @@ def test_it_hears_and_remembers_what_its_agent_does(tmp_path: Path) -> None:
 
     recording = recorder_of(Listener, tmp_path)
     assert recording.listen == Listener.listen
+    assert recording.needs_encoder
+    assert not recorder_of(Echo, tmp_path).needs_encoder
     assert recording.tracks == {"inbound", "outbound"}
 
 

@@ -133,7 +133,7 @@ def test_without_the_library_the_error_names_it_and_its_package(
     monkeypatch.setattr(amr_wb, "LIBRARY", "libnone-such.so.0")
     with pytest.raises(
         AgentError,
-        match=r"^AMR-WB cannot be encoded: libnone-such\.so\.0 is not installed \(Debian: libvo-",
+        match=r"^AMR-WB cannot be encoded: install Debian's libvo-amrwbenc0 \(libnone-such\.so",
     ):
         AmrWbEncoder()
 
