@@ -17,7 +17,7 @@ from itertools import chain
 from pathlib import Path
 
 from common import redis_url
-from common.errors import SettingsError, UsageError
+from common.errors import AgentError, SettingsError, UsageError
 from common.keys import Lane, lanes
 from common.settings import settings_of
 from edge.configuration import provider_settings
@@ -26,6 +26,7 @@ from ops import redis_advice, redis_facts, redis_server
 from ops.findings import Finding, Level
 from ops.plan import load_settings
 from workers.agent_loader import load_agent
+from workers.audio.amr_wb import LIBRARY, AmrWbEncoder
 from workers.settings import WorkerSettings
 
 __all__ = ["add_arguments", "examine", "run"]
@@ -53,6 +54,7 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
     yield from _unknown_variables(environ)
     yield from _redis(environ)
     yield from _packages(environ)
+    yield _encoder()
 
 
 def _settings(environ: Mapping[str, str]) -> Iterator[Finding]:
@@ -136,6 +138,15 @@ def _packages(environ: Mapping[str, str]) -> Iterator[Finding]:
             yield Finding(Level.WARN, "package", text)
         else:
             yield Finding(Level.OK, "package", f"{package} {version}")
+
+
+def _encoder() -> Finding:
+    """The one codec that no package brings along."""
+    try:
+        AmrWbEncoder()
+    except AgentError as error:
+        return Finding(Level.WARN, "codec", f"{error}, or calls in it end at their start")
+    return Finding(Level.OK, "codec", f"AMR-WB is encoded by {LIBRARY}")
 
 
 def _has_extensions(environ: Mapping[str, str]) -> bool:

@@ -10,6 +10,7 @@ from ops import doctor, redis_facts, redis_server
 from ops.findings import Finding, Level
 from ops.redis_facts import RedisFacts, ServerFacts
 from tests.redis_topologies import cluster, sentinel
+from workers.audio import amr_wb
 
 
 @pytest.fixture
@@ -26,10 +27,11 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def findings(level: Level, **environ: str) -> list[str]:
+    """But for the codec that a machine may lack."""
     return [
         f"{finding.subject}: {finding.text}"
         for finding in doctor.examine(environ)
-        if finding.level is level
+        if finding.level is level and finding.subject != "codec"
     ]
 
 
@@ -128,6 +130,20 @@ def test_an_old_redis_and_an_old_package_say_what_to_do(monkeypatch: pytest.Monk
 def test_a_slow_aiohttp_is_a_warning() -> None:
     (text,) = findings(Level.WARN, AIOHTTP_NO_EXTENSIONS="1")
     assert "C extensions" in text
+
+
+def test_a_codec_that_the_machine_lacks_is_a_warning_with_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(amr_wb, "LIBRARY", "libnothing.so.0")
+    amr_wb._library.cache_clear()
+    try:
+        (found,) = [finding for finding in doctor.examine({}) if finding.subject == "codec"]
+    finally:
+        amr_wb._library.cache_clear()
+    assert found.level is Level.WARN
+    assert found.text.startswith("AMR-WB cannot be encoded: install Debian's libvo-amrwbenc0 (")
+    assert found.text.endswith("or calls in it end at their start")
 
 
 @pytest.mark.parametrize(("level", "code"), [("ok", 0), ("warn", 0), ("fail", 1)])
