@@ -7,7 +7,7 @@ provider's own file.
 from __future__ import annotations
 
 from binascii import b2a_base64
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -19,8 +19,6 @@ from edge.adapter import Message
 
 __all__ = [
     "JsonChannel",
-    "Number",
-    "StreamNamed",
     "audio_format",
     "decode",
     "known",
@@ -41,22 +39,6 @@ _ENCODINGS = {
     "opus": Encoding.OPUS,
     "amr-wb": Encoding.AMR_WB,
 }
-
-#: A number on the wire. Decoders that are not strict take it as text too: providers differ.
-Number = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
-
-
-class StreamNamed(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
-    """Something that names its stream as Twilio does; copies of Twilio are met with the other
-    spelling."""
-
-    stream_sid: str = ""
-    stream_sid_in_snake_case: str = msgspec.field(default="", name="stream_sid")
-
-    @property
-    def stream_id(self) -> str:
-        return self.stream_sid or self.stream_sid_in_snake_case
-
 
 FrameT = TypeVar("FrameT")
 
@@ -100,10 +82,10 @@ def audio_format(encoding: str, rate_hz: int, channels: int) -> AudioFormat:
     """The format that a provider describes by a name like `audio/x-mulaw`, `PCMU` or `L16`.
     Raises ViolationError: audio that nobody can read is no call."""
     name = encoding.lower().removeprefix("audio/").removeprefix("x-")
-    known = _ENCODINGS.get(name)
-    if known is None or channels != 1 or not 8000 <= rate_hz <= 48_000:
+    found = _ENCODINGS.get(name)
+    if found is None or channels != 1 or not 8000 <= rate_hz <= 48_000:
         raise ViolationError(1003, "unsupported media format")
-    return AudioFormat(known, rate_hz)
+    return AudioFormat(found, rate_hz)
 
 
 def known(metadata: dict[str, Any]) -> Metadata:

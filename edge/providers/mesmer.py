@@ -26,19 +26,10 @@ from edge.adapter import (
     Traits,
     guarded,
 )
-from edge.frames import JsonChannel, StreamNamed, audio_format, decode, known, optional_id
+from edge.frame_parts import MarkBody, MediaFormat, StreamNamed
+from edge.frames import JsonChannel, decode, known, optional_id
 
 __all__ = ["PROVIDER", "MesmerAdapter"]
-
-
-class _Part(msgspec.Struct, frozen=True, rename="camel"):
-    pass
-
-
-class _MediaFormat(_Part, frozen=True):
-    encoding: str = "audio/x-mulaw"
-    sample_rate: int = 8000
-    channels: int = 1
 
 
 class _Ids(StreamNamed, frozen=True):
@@ -47,15 +38,11 @@ class _Ids(StreamNamed, frozen=True):
 
 
 class _StartBody(_Ids, frozen=True):
-    media_format: _MediaFormat = _MediaFormat()
+    media_format: MediaFormat = MediaFormat()
 
 
-class _MediaBody(_Part, frozen=True):
+class _MediaBody(msgspec.Struct, frozen=True):
     payload: bytes
-
-
-class _MarkBody(_Part, frozen=True):
-    name: str
 
 
 class _Frame(StreamNamed, frozen=True, tag_field="event", kw_only=True):
@@ -75,7 +62,7 @@ class _Media(_Frame, frozen=True, tag="media"):
 
 
 class _Mark(_Frame, frozen=True, tag="mark"):
-    mark: _MarkBody
+    mark: MarkBody
 
 
 class _Stop(_Frame, frozen=True, tag="stop"):
@@ -121,8 +108,7 @@ class MesmerAdapter:
 
     def _started(self, frame: _Start) -> CallStarted:
         body = frame.start
-        described = body.media_format
-        heard = audio_format(described.encoding, described.sample_rate, described.channels)
+        heard = body.media_format.audio()
         self._channel.open(frame.stream_id or body.stream_id)
         return CallStarted(
             provider=PROVIDER.name,

@@ -37,9 +37,9 @@ from edge.adapter import (
     Traits,
     guarded,
 )
+from edge.frame_parts import DtmfBody, MarkBody, MediaBody, Number
 from edge.frames import (
     JsonChannel,
-    Number,
     audio_format,
     decode,
     known,
@@ -90,19 +90,8 @@ class _StartBody(msgspec.Struct, frozen=True, rename={"sender": "from", "to": "t
     media_format: _MediaFormat = _MediaFormat()
 
 
-class _MediaBody(msgspec.Struct, frozen=True):
-    payload: bytes
-    track: str = "inbound"
-    chunk: Number | None = None
+class _MediaBody(MediaBody, frozen=True):
     timestamp: int | float | str | None = None
-
-
-class _DtmfBody(msgspec.Struct, frozen=True):
-    digit: str
-
-
-class _MarkBody(msgspec.Struct, frozen=True):
-    name: str
 
 
 class _ErrorBody(msgspec.Struct, frozen=True):
@@ -129,12 +118,12 @@ class _Media(_Frame, frozen=True, tag="media"):
 
 
 class _Dtmf(_Frame, frozen=True, tag="dtmf"):
-    dtmf: _DtmfBody
+    dtmf: DtmfBody
     occurred_at: str = ""
 
 
 class _Mark(_Frame, frozen=True, tag="mark"):
-    mark: _MarkBody
+    mark: MarkBody
 
 
 class _Error(_Frame, frozen=True, tag="error"):

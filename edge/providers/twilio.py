@@ -28,55 +28,18 @@ from edge.adapter import (
     Traits,
     guarded,
 )
-from edge.frames import (
-    JsonChannel,
-    Number,
-    StreamNamed,
-    audio_format,
-    decode,
-    known,
-    optional_id,
-    valid_digit,
-)
+from edge.frame_parts import DtmfBody, MarkBody, MediaBody, MediaFormat, Number, StreamNamed
+from edge.frames import JsonChannel, decode, known, optional_id, valid_digit
 
 __all__ = ["PROVIDER", "TwilioAdapter"]
-
-
-class _Part(msgspec.Struct, frozen=True, rename="camel"):
-    pass
-
-
-class _MediaFormat(_Part, frozen=True):
-    encoding: str = "audio/x-mulaw"
-    sample_rate: int = 8000
-    channels: int = 1
 
 
 class _StartBody(StreamNamed, frozen=True):
     call_sid: str = ""
     account_sid: str = ""
     tracks: list[str] = []
-    media_format: _MediaFormat = _MediaFormat()
+    media_format: MediaFormat = MediaFormat()
     custom_parameters: dict[str, str] = {}
-
-
-class _MediaBody(_Part, frozen=True):
-    payload: bytes
-    track: str = "inbound"
-    chunk: Number | None = None
-
-
-class _DtmfBody(_Part, frozen=True):
-    digit: str
-
-
-class _MarkBody(_Part, frozen=True):
-    name: str
-
-
-class _StopBody(_Part, frozen=True):
-    account_sid: str = ""
-    call_sid: str = ""
 
 
 class _Frame(StreamNamed, frozen=True, tag_field="event", kw_only=True):
@@ -92,19 +55,19 @@ class _Start(_Frame, frozen=True, tag="start"):
 
 
 class _Media(_Frame, frozen=True, tag="media"):
-    media: _MediaBody
+    media: MediaBody
 
 
 class _Dtmf(_Frame, frozen=True, tag="dtmf"):
-    dtmf: _DtmfBody
+    dtmf: DtmfBody
 
 
 class _Mark(_Frame, frozen=True, tag="mark"):
-    mark: _MarkBody
+    mark: MarkBody
 
 
 class _Stop(_Frame, frozen=True, tag="stop"):
-    stop: _StopBody = _StopBody()
+    pass
 
 
 _AnyFrame: TypeAlias = _Connected | _Start | _Media | _Dtmf | _Mark | _Stop
@@ -150,8 +113,7 @@ class TwilioAdapter:
 
     def _started(self, frame: _Start) -> CallStarted:
         body = frame.start
-        described = body.media_format
-        heard = audio_format(described.encoding, described.sample_rate, described.channels)
+        heard = body.media_format.audio()
         self._channel.open(frame.stream_id or body.stream_id)
         return CallStarted(
             provider=PROVIDER.name,

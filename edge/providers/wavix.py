@@ -32,7 +32,8 @@ from edge.adapter import (
     Traits,
     guarded,
 )
-from edge.frames import JsonChannel, Number, decode, known, optional_id
+from edge.frame_parts import MarkBody, MediaBody, Number
+from edge.frames import JsonChannel, decode, known, optional_id
 
 __all__ = ["PROVIDER", "WavixAdapter", "WavixOptions"]
 
@@ -44,16 +45,6 @@ class WavixOptions(msgspec.Struct, frozen=True):
     returns_cleared_marks: Annotated[
         bool, Meta(description="whether marks come back after a clear")
     ] = True
-
-
-class _MediaBody(msgspec.Struct, frozen=True):
-    payload: bytes
-    track: str = "inbound"
-    chunk: Number | None = None
-
-
-class _MarkBody(msgspec.Struct, frozen=True):
-    name: str
 
 
 class _Frame(msgspec.Struct, frozen=True, tag_field="event", kw_only=True):
@@ -72,11 +63,11 @@ class _Start(_Frame, frozen=True, tag="start"):
 
 
 class _Media(_Frame, frozen=True, tag="media"):
-    media: _MediaBody
+    media: MediaBody
 
 
 class _Mark(_Frame, frozen=True, tag="mark"):
-    mark: _MarkBody
+    mark: MarkBody
 
 
 class _Stop(_Frame, frozen=True, tag="stop"):
