@@ -29,8 +29,8 @@ from common.errors import AgentError
 from common.events import DIGITS, CallStarted, Metadata
 from workers.audio.dtmf_tones import dtmf_tones
 from workers.prompts import Prompts
-from workers.sound import HeardAudio, Sound
-from workers.speaking import Speaking, as_pcm
+from workers.sound import HeardAudio, Sound, as_pcm
+from workers.speaking import Speaking
 
 __all__ = ["Call", "CallRuntime", "Playable"]
 
@@ -132,7 +132,7 @@ class Call:
             case bytes():
                 self._emit(self._speaking.encoded(audio))
             case HeardAudio() if audio.format == self.play_format and not audio.is_concealed:
-                self._emit(self._speaking.encoded(audio.payload))
+                self._emit(self._speaking.passed(audio.payload))
             case HeardAudio():
                 self._emit(self._speaking.stream(audio.pcm, audio.rate_hz))
             case _:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import wave
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -16,8 +16,9 @@ from common.errors import AgentError, CodecError
 from common.events import AudioReceived
 from workers import metrics
 from workers.audio.codec import Decoder, Pcm
+from workers.audio.resampler import MAX_HZ, MIN_HZ
 
-__all__ = ["Decoded", "HeardAudio", "Sound", "wav"]
+__all__ = ["Decoded", "HeardAudio", "Sound", "as_pcm", "check_rate", "wav"]
 
 _INT16_FULL_SCALE = 32_768
 
@@ -90,14 +91,44 @@ class HeardAudio:
 
 
 class Sound(msgspec.Struct, frozen=True):
-    """Audio to play: int16 samples of one channel at `rate_hz`."""
+    """Audio to play: samples of one channel at `rate_hz`, int16, or float32 in [-1, 1], which
+    become int16. Raises AgentError for anything else."""
 
     pcm: Pcm
     rate_hz: int
 
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "pcm", as_pcm(self.pcm))
+        check_rate(self.rate_hz)
+
     @property
     def duration_ms(self) -> float:
         return len(self.pcm) * 1000 / self.rate_hz
+
+
+def as_pcm(samples: Any) -> Pcm:
+    """int16 as it is, float32 in [-1, 1] scaled and clipped, the inverse of `HeardAudio.samples`;
+    contiguous, as codecs need it. Raises AgentError for others."""
+    if not isinstance(samples, np.ndarray):
+        raise AgentError(
+            f"cannot play a {type(samples).__name__}; what can be is an array of int16 or float32, "
+            "a Sound, bytes, or the path of a file"
+        )
+    if samples.ndim != 1:
+        raise AgentError(f"cannot play an array of {samples.ndim} dimensions; one is needed")
+    if samples.dtype == np.int16:
+        return np.ascontiguousarray(samples)
+    if samples.dtype == np.float32:
+        scaled = np.rint(np.clip(np.nan_to_num(samples), -1.0, 1.0) * _INT16_FULL_SCALE)
+        pcm: Pcm = np.minimum(scaled, _INT16_FULL_SCALE - 1).astype(np.int16)
+        return pcm
+    raise AgentError(f"cannot play {samples.dtype} samples; int16 or float32 are needed")
+
+
+def check_rate(rate_hz: int) -> None:
+    """Raises AgentError for a sample rate at which nothing can be played."""
+    if not isinstance(rate_hz, int) or not MIN_HZ <= rate_hz <= MAX_HZ:
+        raise AgentError(f"cannot play at {rate_hz} Hz: it is a whole number, {MIN_HZ} to {MAX_HZ}")
 
 
 def wav(path: str | Path) -> Sound:

@@ -12,10 +12,8 @@ Rule 4: codecs and filters belong to the process, a new owner begins with fresh 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from common import packets
 from common.audio import AudioFormat, Encoding
@@ -25,15 +23,17 @@ from workers.audio.codec import Decoder, Encoded, Encoder, Pcm
 from workers.audio.codecs import follow, open_encoder
 from workers.audio.resampler import Resampler
 from workers.late_decoder import LateDecoder
-from workers.sound import Sound
+from workers.sound import Sound, check_rate
 
-__all__ = ["Speaking", "as_pcm"]
+__all__ = ["Speaking"]
 
 #: A command holds no more than this, so that none holds up those of other calls.
 _MAX_COMMAND_MS = 1000
 
 #: No encoder looks further ahead: Opus 6.5 ms, AMR-WB 5.94 ms.
 _LOOK_AHEAD_MS = 7
+
+_PACKETS = (Encoding.OPUS, Encoding.AMR_WB)
 
 
 class Speaking:
@@ -68,11 +68,13 @@ class Speaking:
 
     def stream(self, pcm: Pcm, rate_hz: int | None = None) -> list[PlayAudio]:
         """What is full now, with `pcm`."""
-        rate_hz = rate_hz or self._usual_hz
+        if rate_hz is None:
+            rate_hz = self._usual_hz
+        check_rate(rate_hz)
         encoder, encoded = self._resumed()
         if self._resampler is None or rate_hz != self._rate_hz:
             encoded += self._end_of_rate(encoder)
-            self._resampler = _resampler(rate_hz, encoder.rate_hz)
+            self._resampler = Resampler(rate_hz, encoder.rate_hz)
             self._rate_hz = rate_hz
         self._waiting += len(pcm) * encoder.rate_hz / rate_hz
         encoded += encoder.encode(self._resampler.process(pcm))
@@ -81,7 +83,7 @@ class Speaking:
     def whole(self, sound: Sound) -> list[PlayAudio]:
         """All of a sound, beside the stream: touches nothing of it, so any thread may do it."""
         encoder = self._open_encoder()
-        resampler = _resampler(sound.rate_hz, encoder.rate_hz)
+        resampler = Resampler(sound.rate_hz, encoder.rate_hz)
         encoded: list[Encoded] = []
         step = sound.rate_hz  # a second at a time, so that memory stays small
         for start in range(0, len(sound.pcm), step):
@@ -91,9 +93,22 @@ class Speaking:
         return _commands(encoded, self._format)
 
     def encoded(self, payload: bytes) -> list[PlayAudio]:
-        """A payload in the play format, behind the stream."""
-        lasts = packets.samples_in(payload, self._format)
+        """A payload of the agent's own in the play format, behind the stream. Raises AgentError
+        for what is none, as far as its size or its first bytes tell: a sample that is cut in two
+        would shift all that follow, a packet that is none would be silence."""
+        if self._format.torn_bytes(len(payload)):
+            raise AgentError(f"cannot play {len(payload)} bytes as {self._format}: half a sample")
+        if payload and self._format.encoding in _PACKETS and not self._lasts(payload):
+            raise AgentError(f"cannot play {len(payload)} bytes as {self._format}: no packet of it")
+        return self.passed(payload)
+
+    def passed(self, payload: bytes) -> list[PlayAudio]:
+        """What the provider sent itself, behind the stream."""
+        lasts = self._lasts(payload)
         return [*self.flush(), *_commands([Encoded(payload, lasts)], self._format)]
+
+    def _lasts(self, payload: bytes) -> int:
+        return packets.samples_in(payload, self._format)
 
     def flush(self) -> list[PlayAudio]:
         """What has waited, padded; nothing when nothing has."""
@@ -146,26 +161,6 @@ def _obeyed(play_format: AudioFormat, heard: LateDecoder | None) -> Decoder | No
         return heard.opened
     except AgentError:  # the agent may never listen; then there is nothing to obey
         return None
-
-
-def as_pcm(samples: NDArray[Any]) -> Pcm:
-    """int16 as it is, float32 in [-1, 1] scaled and clipped. Raises AgentError for others."""
-    if samples.ndim != 1:
-        raise AgentError(f"cannot play an array of {samples.ndim} dimensions; one is needed")
-    if samples.dtype == np.int16:
-        return samples
-    if samples.dtype == np.float32:
-        clipped = np.clip(np.nan_to_num(samples), -1.0, 1.0)
-        scaled: Pcm = (clipped * 32_767).astype(np.int16)
-        return scaled
-    raise AgentError(f"cannot play {samples.dtype} samples; int16 or float32 are needed")
-
-
-def _resampler(from_hz: int, to_hz: int) -> Resampler:
-    try:
-        return Resampler(from_hz, to_hz)
-    except ValueError as error:
-        raise AgentError(f"cannot play it: {error}") from None
 
 
 def _commands(encoded: Iterable[Encoded], play_format: AudioFormat) -> list[PlayAudio]:

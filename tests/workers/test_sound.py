@@ -3,6 +3,7 @@ from __future__ import annotations
 import wave
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from common.errors import AgentError
 from common.events import AudioReceived
 from workers.audio import codecs
 from workers.late_decoder import LateDecoder
-from workers.sound import HeardAudio, Sound, wav
+from workers.sound import HeardAudio, Sound, as_pcm, wav
 
 PCMU = AudioFormat.pcmu()
 REFUSED = "trunkline_worker_payloads_refused_total"
@@ -75,6 +76,55 @@ def test_nothing_is_decoded_until_it_is_looked_at() -> None:
 
 def test_how_long_a_sound_lasts() -> None:
     assert Sound(np.zeros(800, np.int16), 8000).duration_ms == 100.0
+
+
+def test_a_sound_of_float32_is_one_of_int16() -> None:
+    sound = Sound(np.array([0.5, -0.5], np.float32), 8000)
+    assert sound.pcm.dtype == np.int16
+    assert sound.pcm.tolist() == [16_384, -16_384]
+
+
+@pytest.mark.parametrize("rate_hz", [0, 3999, 8000.5, "8000"])
+def test_a_sound_without_a_rate_is_refused(rate_hz: Any) -> None:
+    with pytest.raises(AgentError, match=f"cannot play at {rate_hz} Hz: it is a whole number"):
+        Sound(RAMP, rate_hz)
+
+
+def test_arrays_become_samples() -> None:
+    assert as_pcm(RAMP) is RAMP
+    floats = np.array([-2.0, -1.0, 0.25, 1.0, np.inf, -np.inf, np.nan], np.float32)
+    expected = [-32_768, -32_768, 8192, 32_767, 32_767, -32_768, 0]
+    assert as_pcm(floats).tolist() == expected
+
+
+def test_what_was_heard_can_be_played_as_it_was() -> None:
+    every = np.arange(-32_768, 32_768).astype(np.int16)
+    audio = heard(every.astype("<i2").tobytes(), AudioFormat.pcm(8000))
+    assert as_pcm(audio.samples).tolist() == every.tolist()
+
+
+def test_what_does_not_lie_in_a_row_does_then() -> None:
+    assert as_pcm(RAMP[::2]).flags.c_contiguous
+    assert as_pcm(RAMP[::-1]).tolist() == RAMP[::-1].tolist()
+
+
+@pytest.mark.parametrize(
+    ("samples", "text"),
+    [
+        (np.zeros(2), "float64 samples; int16 or float32"),
+        (np.zeros(2, ">i2"), ">i2 samples; int16 or float32"),
+        (np.zeros((2, 2), np.int16), "2 dimensions"),
+        (np.zeros((), np.int16), "0 dimensions"),
+        ([1, 2], "a list; what can be is an array"),
+        (bytearray(160), "a bytearray; what can be is an array"),
+        (None, "a NoneType; what can be is an array"),
+    ],
+)
+def test_what_is_no_audio_is_refused(samples: Any, text: str) -> None:
+    with pytest.raises(AgentError, match=f"cannot play .*{text}"):
+        as_pcm(samples)
+    with pytest.raises(AgentError, match=f"cannot play .*{text}"):
+        Sound(samples, 8000)
 
 
 def test_a_wav_file_is_a_sound(tmp_path: Path) -> None:

@@ -14,13 +14,14 @@ from workers.audio import codecs
 from workers.audio.codec import Pcm
 from workers.audio.resampler import Resampler
 from workers.late_decoder import LateDecoder
-from workers.sound import Sound
-from workers.speaking import Speaking, as_pcm
+from workers.sound import Sound, as_pcm
+from workers.speaking import Speaking
 
 PCMU = AudioFormat.pcmu()
 PCMA = AudioFormat(Encoding.PCMA, 8000)
 G722 = AudioFormat(Encoding.G722, 16_000)
 OPUS = AudioFormat(Encoding.OPUS, 48_000)
+AMR_WB = AudioFormat(Encoding.AMR_WB, 16_000)
 FORMATS = [PCMU, PCMA, AudioFormat.pcm(8000), AudioFormat.pcm(24_000), G722, OPUS]
 
 
@@ -172,20 +173,37 @@ def test_without_an_encoder_nothing_is_played_but_what_is_encoded() -> None:
     assert speaking.flush() == []
 
 
-def test_arrays_become_samples() -> None:
-    ramp = np.arange(-5, 5, dtype=np.int16)
-    assert as_pcm(ramp) is ramp
-    assert as_pcm(np.array([-2.0, 0.25], np.float32)).tolist() == [-32_767, 8191]
-
-
 @pytest.mark.parametrize(
-    ("samples", "text"),
+    ("play_format", "payload", "text"),
     [
-        (np.zeros(2), "float64 samples; int16 or float32"),
-        (np.zeros((2, 2), np.int16), "2 dimensions"),
-        (np.int16(1).reshape(()), "0 dimensions"),
+        (AudioFormat.pcm(16_000), bytes(161), "cannot play 161 bytes as L16/16000: half a sample"),
+        (OPUS, b"\x03", "cannot play 1 bytes as OPUS/48000: no packet of it"),
+        (AMR_WB, bytes(160), "cannot play 160 bytes as AMR-WB/16000: no packet of it"),
     ],
+    ids=["L16", "OPUS", "AMR-WB"],
 )
-def test_what_is_no_audio_is_refused(samples: Any, text: str) -> None:
-    with pytest.raises(AgentError, match=text):
-        as_pcm(samples)
+def test_bytes_that_cannot_be_in_the_play_format_are_refused(
+    play_format: AudioFormat, payload: bytes, text: str
+) -> None:
+    speaking = Speaking(play_format)
+    with pytest.raises(AgentError, match=f"^{text}$"):
+        speaking.encoded(payload)
+    assert speaking.encoded(b"") == []
+    # The provider's own are its own affair.
+    assert speaking.passed(payload) == [PlayAudio(payload)]
+
+
+@pytest.mark.parametrize("rate_hz", [0, -8000, 3999, 192_001, 8000.5])
+def test_a_rate_at_which_nothing_can_be_played_is_refused(rate_hz: Any) -> None:
+    with pytest.raises(AgentError, match=f"cannot play at {rate_hz} Hz: it is a whole number"):
+        Speaking(PCMU).stream(tone(9, 8000), rate_hz)
+
+
+@pytest.mark.parametrize("play_format", FORMATS, ids=str)
+def test_a_channel_of_several_is_played_as_a_copy_of_it_would_be(play_format: AudioFormat) -> None:
+    channel = np.repeat(tone(4000, 16_000), 2).reshape(-1, 2)[:, 1]
+    assert not channel.flags.c_contiguous
+    expected = Speaking(play_format).whole(Sound(channel.copy(), 16_000))
+    assert Speaking(play_format).whole(Sound(channel, 16_000)) == expected
+    streamed = Speaking(play_format).stream(as_pcm(channel), 16_000)
+    assert streamed == Speaking(play_format).stream(channel.copy(), 16_000)
