@@ -35,6 +35,9 @@ _BYTES_PER_1000_SAMPLES = {
     Encoding.G722: 500,
 }
 
+# Where a sample takes more than one byte, so that one may come in two pieces.
+_SAMPLE_BYTES = {Encoding.L16: 2, Encoding.L16BE: 2}
+
 _SILENCE = {
     Encoding.PCMU: b"\xff",
     Encoding.PCMA: b"\xd5",
@@ -97,9 +100,8 @@ class AudioFormat(msgspec.Struct, frozen=True, array_like=True):
 
     def torn_bytes(self, size_bytes: int) -> int:
         """How many of `size_bytes` belong to a sample that is not complete."""
-        if self.encoding not in (Encoding.L16, Encoding.L16BE):
-            return 0
-        return size_bytes % (2 * self.channels)
+        sample_bytes = _SAMPLE_BYTES.get(self.encoding)
+        return size_bytes % (sample_bytes * self.channels) if sample_bytes else 0
 
     def bytes_for(self, samples: int) -> int:
         """Bytes that `samples` samples (per channel) take; ValueError where it is not fixed."""

@@ -10,6 +10,8 @@ Reference: RFC 6716, 3.1 (Opus); RFC 4867, 4.3 and 4.4 (AMR-WB, without interlea
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from common.audio import AudioFormat, Encoding
 
 __all__ = ["samples_in"]
@@ -30,13 +32,10 @@ _AMR_WB_FRAME_MS = 20
 
 def samples_in(payload: bytes, audio_format: AudioFormat) -> int:
     """Samples (per channel) that a whole payload lasts, at the format's rate."""
-    match audio_format.encoding:
-        case Encoding.OPUS:
-            return audio_format.samples_for_ms(_opus_ms(payload))
-        case Encoding.AMR_WB:
-            return audio_format.samples_for_ms(_amr_wb_frames(payload) * _AMR_WB_FRAME_MS)
-        case _:
-            return audio_format.samples_in(len(payload))
+    duration_ms = _DURATION_MS.get(audio_format.encoding)
+    if duration_ms is None:
+        return audio_format.samples_in(len(payload))
+    return audio_format.samples_for_ms(duration_ms(payload))
 
 
 def _opus_ms(packet: bytes) -> float:
@@ -55,10 +54,11 @@ def _opus_ms(packet: bytes) -> float:
     return length_ms if length_ms <= _OPUS_MAX_MS else 0
 
 
-def _amr_wb_frames(payload: bytes) -> int:
+def _amr_wb_ms(payload: bytes) -> float:
     """A payload does not say how it is packed, but its size fits hardly ever both ways."""
     bits = int.from_bytes(payload)
-    return _octet_aligned_frames(payload) or _packed_frames(bits, len(payload) * 8)
+    frames = _octet_aligned_frames(payload) or _packed_frames(bits, len(payload) * 8)
+    return frames * _AMR_WB_FRAME_MS
 
 
 def _octet_aligned_frames(payload: bytes) -> int:
@@ -86,3 +86,9 @@ def _packed_frames(bits: int, count: int) -> int:
         if not entry & 0x20:  # the last one
             return number if -(-used // 8) * 8 == count else 0
     return 0
+
+
+_DURATION_MS: dict[Encoding, Callable[[bytes], float]] = {
+    Encoding.OPUS: _opus_ms,
+    Encoding.AMR_WB: _amr_wb_ms,
+}

@@ -42,7 +42,7 @@ __all__ = [
 Message: TypeAlias = str | bytes
 
 
-class MediaReceived(NamedTuple):
+class MediaReceived(msgspec.Struct, frozen=True):
     """Audio as it came. `number` is its place in the track and `sequence` its place among all
     messages, where the provider tells."""
 

@@ -11,6 +11,7 @@ from common.errors import MessageError
 from common.events import AudioReceived, DtmfReceived, Event
 from common.packets import samples_in
 from edge.adapter import KeyPressed, MediaReceived, Ordering
+from edge.deadlines import sooner
 from edge.reorder import DatedHold, NumberedWindow, Released
 
 __all__ = ["Inbound"]
@@ -54,8 +55,10 @@ class Inbound:
         return events
 
     def next_time(self) -> float | None:
-        times = [self._keys.next_time(), *(t.next_time() for t in self._tracks.values())]
-        return min((time for time in times if time is not None), default=None)
+        earliest = self._keys.next_time()
+        for track in self._tracks.values():
+            earliest = sooner(earliest, track.next_time())
+        return earliest
 
 
 class _Track:

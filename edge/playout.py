@@ -7,6 +7,7 @@ from common.commands import Command, HangUp, PlayAudio, SetMark
 from common.events import MarkReached
 from edge.adapter import Traits
 from edge.arrivals import Arrivals
+from edge.deadlines import sooner
 from edge.marks import Marks
 from edge.pacer import Pacer, Pacing
 
@@ -99,5 +100,4 @@ class Playout:
             return None
         position = self._marks.next_position()
         heard_at = None if position is None else self._pacer.heard_time(position)
-        times = (self._pacer.next_time(), heard_at)
-        return min((time for time in times if time is not None), default=None)
+        return sooner(self._pacer.next_time(), heard_at)

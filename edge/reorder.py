@@ -8,7 +8,9 @@ for, so each is held for the length of the window.
 from __future__ import annotations
 
 from heapq import heappop, heappush
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
+
+import msgspec
 
 from common.errors import MessageError
 
@@ -20,14 +22,14 @@ ItemT = TypeVar("ItemT")
 _OUT_OF_RANGE = 1000
 
 
-class Released(NamedTuple, Generic[ItemT]):
+class Released(msgspec.Struct, Generic[ItemT], frozen=True):
     """`lost` numbers right before this item were given up."""
 
     item: ItemT
     lost: int
 
 
-class _Held(NamedTuple, Generic[ItemT]):
+class _Held(msgspec.Struct, Generic[ItemT], frozen=True):
     item: ItemT
     until: float
 
@@ -49,6 +51,9 @@ class NumberedWindow(Generic[ItemT]):
             # Numbering begins at 0 or 1; the first to arrive need not be the first.
             self._expected = min(number, 1) if number <= self._frames + 1 else number
         distance = number - self._expected
+        if distance == 0 and not self._held:
+            self._expected += 1
+            return [Released(item, 0)]
         if abs(distance) > _OUT_OF_RANGE:
             raise MessageError("out_of_range")
         if distance < 0 or number in self._held:
@@ -61,10 +66,12 @@ class NumberedWindow(Generic[ItemT]):
         return []
 
     def next_time(self) -> float | None:
-        return min((held.until for held in self._held.values()), default=None)
+        return min(held.until for held in self._held.values()) if self._held else None
 
     def tick(self, *, now: float) -> list[Released[ItemT]]:
         """What the window's time releases."""
+        if not self._held:
+            return []
         released: list[Released[ItemT]] = []
         while (due := self.next_time()) is not None and due <= now:
             released.extend(self._give_up())
@@ -108,9 +115,11 @@ class DatedHold(Generic[ItemT]):
         heappush(self._held, (date, self._count, now + self._hold_s, item))
 
     def next_time(self) -> float | None:
-        return min((due for _, _, due, _ in self._held), default=None)
+        return min(due for _, _, due, _ in self._held) if self._held else None
 
     def tick(self, *, now: float) -> list[ItemT]:
+        if not self._held:
+            return []
         released: list[ItemT] = []
         while any(due <= now for _, _, due, _ in self._held):
             released.append(heappop(self._held)[3])

@@ -12,6 +12,7 @@ Rule 2: `now` is monotonic seconds.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from common.commands import Answer, ClearPlayback, Command, HangUp
@@ -28,6 +29,7 @@ from edge.adapter import (
     Receipt,
     Violated,
 )
+from edge.deadlines import sooner
 from edge.inbound import Inbound
 from edge.playout import Playout
 from edge.stream_state import State, StreamState, Trigger
@@ -138,8 +140,7 @@ class Stream:
         call = self._live_call()
         if call is None:
             return None
-        times = (call.inbound.next_time(), call.playout.next_time())
-        return min((time for time in times if time is not None), default=None)
+        return sooner(call.inbound.next_time(), call.playout.next_time())
 
     def messages_to_send(self) -> list[Message]:
         return self._adapter.messages_to_send()
@@ -161,7 +162,7 @@ class Stream:
 
     # What the provider says.
 
-    def _accept(self, receipt: Receipt, now: float) -> list[Event]:
+    def _accept(self, receipt: Receipt, now: float) -> Sequence[Event]:
         match receipt:
             case CallStarted():
                 return self._start(receipt)
@@ -180,19 +181,19 @@ class Stream:
         self,
         receipt: MediaReceived | KeyPressed | MarkEchoed | Event,
         now: float,
-    ) -> list[Event]:
+    ) -> Sequence[Event]:
         self._state.fire(Trigger.MEDIA)
         call = self._live_call()
         if call is None:
             raise MessageError("after_end")
         match receipt:
             case MediaReceived():
-                return [*call.inbound.receive(receipt, now=now)]
+                return call.inbound.receive(receipt, now=now)
             case KeyPressed():
                 call.inbound.press(receipt, now=now)
                 return []
             case MarkEchoed(name=name):
-                return [*call.playout.echo(name)]
+                return call.playout.echo(name)
             case _:
                 return [receipt]
 

@@ -121,7 +121,8 @@ class TestNumberedWindow:
         left: list[int] = []
 
         def note(released: list[Released[int]], at: float) -> None:
-            for number, lost in released:
+            for each in released:
+                number, lost = each.item, each.lost
                 assert lost == number - left[-1] - 1 if left else lost >= 0
                 assert at - arrived[number] <= HOLD_S + 1e-9
                 left.append(number)
