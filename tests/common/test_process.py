@@ -147,3 +147,15 @@ async def test_cancelled_body_stays_cancelled() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert worker.was_cancelled
+
+
+def test_what_was_imported_costs_the_collector_nothing() -> None:
+    script = """
+import gc
+async def main(stopping):
+    print(gc.get_freeze_count() > 1000, len(gc.get_objects()) < 1000)
+sys.exit(run("test", main))
+"""
+    with started(script) as process:
+        assert said(process) == "True True"
+        assert process.wait(10) == 0
