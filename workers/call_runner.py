@@ -7,6 +7,7 @@ Rule 1: a handler begins only while the gate is open, and the cursor and the sta
 Rule 2: at most one commit is on its way; what happens meanwhile goes into the next.
 Rule 3: this is the only place of the worker that catches broadly. An agent that raises ends its
         own call, with a reason, and no other.
+Rule 4: a handler that was cut short was the last but the one for the call's end.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from workers.outbox import Outbox
 from workers.progress import Progress
 from workers.scene import Scene, read_start
 from workers.spawned import SpawnedWork
+from workers.turns import Turns
 
 __all__ = ["CallRunner", "Surroundings"]
 
@@ -45,6 +47,7 @@ _MAX_DEATHS = 3
 class Surroundings(NamedTuple):
     """What the calls of a worker share."""
 
+    agent: type[Agent]
     executor: Executor
     gate: Gate
     #: Runs in the place of an agent whose workers die of a call.
@@ -58,27 +61,23 @@ class CallRunner:
         self,
         call_id: str,
         claim: Claim,
-        agent: type[Agent],
         surroundings: Surroundings,
         *,
         on_progress: Callable[[], None],
     ) -> None:
         self.call_id = call_id
         self.lag_ms = 0
-        #: Its end is handled; `run` may still wait for work that the agent spawned.
-        self.is_over = False
         self._claim = claim
         self._surroundings = surroundings
         self._progress = Progress(claim)
         self._outbox = Outbox(self._progress, on_progress=on_progress)
-        started = read_start(claim.start)
-        if self._is_poisoned:
-            agent = surroundings.last_words
-        self._open: Callable[[], Scene] = lambda: Scene(agent, call_id, started, self, claim.state)
+        self._started = read_start(claim.start)
         #: None until the call runs, and once the agent has failed.
         self._scene: Scene | None = None
         self._inbox = Inbox(claim.cursor)
-        self._changed = Wakeup()
+        self.turns = Turns()
+        #: For `let_go`, which is the only one to wait for anything.
+        self._changed: Wakeup | None = None
         self._spawned = SpawnedWork(call_id, on_failed=self._fail)
 
     @property
@@ -106,6 +105,21 @@ class CallRunner:
         ended = CallEnded(reason, detail)
         return self._inbox.feed_last(encode_event(ended, at_ms=time.time_ns() // 1_000_000))
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether the end waits for the handler that runs, or is what it handles."""
+        return isinstance(self.turns.subject, CallEnded) or self._inbox.holds_end()
+
+    def foresee(self, latest: Entry) -> bool:
+        """Whether this entry, which was not fed yet, is the call's end."""
+        return self._inbox.foresee(latest)
+
+    def abandon(self) -> None:
+        """A handler does not hear of its cancellation: nothing that it does counts any more."""
+        self._outbox.close()
+        self._progress.close()
+        self._spawned.cancel()
+
     def next_commit(self, *, now: float) -> Commit | None:
         return self._progress.next_commit(now=now)
 
@@ -115,7 +129,7 @@ class CallRunner:
         if answer not in (CommitAnswer.COMMITTED, CommitAnswer.ALREADY):
             return False
         self._progress.committed()
-        self._changed.set()
+        self._has_changed()
         return True
 
     def repeat(self) -> Commit | None:
@@ -130,18 +144,11 @@ class CallRunner:
         """Returns when the call has ended; then its keys may go."""
         try:
             await self._surroundings.gate.passed()
-            await self._begin()
-            while True:
-                await self._inbox.has_next()
-                await self._surroundings.gate.passed()
-                entry = self._inbox.next()
-                event = self._read(entry)
-                if event is not None:
-                    await self._handle(event)
-                self._step_done(entry.sequence)
-                if isinstance(event, CallEnded):
-                    self.is_over = True
-                    return
+            if not await self.turns.take(self._begin()):
+                self._inbox.skip_to_end()
+            while not await self.turns.take(self._fold()) and self._inbox.skip_to_end():
+                pass
+            self.turns.are_over = True
         finally:
             self._progress.close()
             await self._spawned.end()
@@ -149,16 +156,22 @@ class CallRunner:
     async def let_go(self, *, within_s: float) -> None:
         """Once the gate is shut: commit what is to be committed, and then nothing more. A handler
         that takes longer is left in the middle; the next owner runs it again."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + within_s
+        self._changed = Wakeup()
         self._progress.hurry()
-        while self._outbox.is_handling and loop.time() < deadline:
-            await self._changed.wait(deadline)
+        await self._until(lambda: not self._outbox.is_handling, within_s)
         self._outbox.close()
-        deadline = loop.time() + within_s
-        while not self._progress.is_settled and loop.time() < deadline:
-            await self._changed.wait(deadline)
+        await self._until(lambda: self._progress.is_settled, within_s)
         self._progress.close()
+
+    async def _until(self, is_so: Callable[[], bool], within_s: float) -> None:
+        assert self._changed is not None
+        deadline = asyncio.get_running_loop().time() + within_s
+        while not is_so() and asyncio.get_running_loop().time() < deadline:
+            await self._changed.wait(deadline)
+
+    def _has_changed(self) -> None:
+        if self._changed is not None:
+            self._changed.set()
 
     # What the call asks of us.
 
@@ -175,21 +188,10 @@ class CallRunner:
 
     # The fold.
 
-    def _read(self, entry: Entry) -> Event | None:
-        try:
-            envelope = decode_event(entry.data)
-        except WireError as error:
-            metrics.EVENTS_UNREADABLE.inc()
-            _log.error("%s", error, extra={"call": self.call_id, "sequence": entry.sequence})
-            return None
-        lag_ms = max(0, time.time_ns() // 1_000_000 - envelope.at_ms)
-        self.lag_ms = lag_ms
-        metrics.LAG.observe(lag_ms / 1000)
-        return envelope.event
-
     async def _begin(self) -> None:
+        agent = self._surroundings.last_words if self._is_poisoned else self._surroundings.agent
         try:
-            self._scene = self._open()
+            self._scene = Scene(agent, self.call_id, self._started, self, self._claim.state)
         except Exception as error:  # noqa: BLE001 - rule 3
             self._give_up(error)
             return
@@ -200,7 +202,7 @@ class CallRunner:
             return
         if self._claim.cursor or self._is_poisoned:
             with self._outbox.beside():
-                await self._contain(self._scene.resume())
+                await self._contain(self._scene.resume(), self._claim)
         if self._is_poisoned:
             self._end_poisoned()
 
@@ -211,21 +213,47 @@ class CallRunner:
         self._scene = None
         self._hang_up("killed its workers")
 
-    async def _handle(self, event: Event) -> None:
-        if self._scene is not None:
-            with self._outbox.handler():
-                await self._contain(self._scene.handle(event))
+    async def _fold(self) -> None:
+        """Returns when the call's end is handled."""
+        inbox, gate = self._inbox, self._surroundings.gate
+        event: Event | None = None
+        while not isinstance(event, CallEnded):
+            await inbox.has_next()
+            await gate.passed()
+            entry = inbox.next()
+            event = self._read(entry)
+            if event is not None and self._scene is not None:
+                self._outbox.begin_handler()
+                try:
+                    await self._contain(self._scene.handle(event), event)
+                finally:
+                    self._outbox.end_handler()
+            self._step_done(entry.sequence)
 
-    async def _contain(self, handler: Awaitable[None]) -> None:
+    def _read(self, entry: Entry) -> Event | None:
+        try:
+            envelope = decode_event(entry.data)
+        except WireError as error:
+            metrics.EVENTS_UNREADABLE.inc()
+            _log.error("%s", error, extra={"call": self.call_id, "sequence": entry.sequence})
+            return None
+        self.lag_ms = lag_ms = max(0, time.time_ns() // 1_000_000 - envelope.at_ms)
+        metrics.LAG.observe(lag_ms / 1000)
+        return envelope.event
+
+    async def _contain(self, handler: Awaitable[None], subject: object) -> None:
+        self.turns.subject = subject
         try:
             await handler
         except asyncio.CancelledError as error:
-            if _is_cancelled():
+            if self.turns.is_cancelled:
                 raise
             self._fail(error)  # of something that the agent awaited, not of the call
         except (Exception, SystemExit) as error:  # noqa: BLE001 - rule 3
             self._fail(error)
-        if _is_cancelled():  # and the agent kept it to itself
+        finally:
+            self.turns.subject = None
+        if self.turns.is_cancelled:  # and the agent kept it to itself
             raise asyncio.CancelledError
 
     def _step_done(self, sequence: int) -> None:
@@ -236,7 +264,7 @@ class CallRunner:
             except Exception as error:  # noqa: BLE001 - rule 3: the agent put it there
                 self._fail(error)
         self._outbox.step_done(sequence, state)
-        self._changed.set()
+        self._has_changed()
 
     def _fail(self, error: BaseException) -> None:
         """End the call: the agent cannot be trusted with another event of it."""
@@ -245,23 +273,17 @@ class CallRunner:
             self._give_up(error)
 
     def _give_up(self, error: BaseException) -> None:
-        _log.error("agent failed", exc_info=error, extra={"call": self.call_id})
         metrics.AGENT_FAILURES.inc()
+        _log.error("agent failed", exc_info=error, extra={"call": self.call_id})
         self._hang_up(type(error).__name__)
 
     def _refuse(self, error: AgentError) -> None:
         """End the call before the agent has seen it: it would get stuck half-way."""
         self._scene = None
-        _log.error("agent cannot have the call: %s", error, extra={"call": self.call_id})
         metrics.AGENT_FAILURES.inc()
+        _log.error("agent cannot have the call: %s", error, extra={"call": self.call_id})
         self._hang_up("agent cannot have it")
 
     def _hang_up(self, detail: str) -> None:
         with self._outbox.beside():
             self._outbox.issue(HangUp(EndReason.AGENT_FAILED, detail))
-
-
-def _is_cancelled() -> bool:
-    """Whether somebody wants this very task to end."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

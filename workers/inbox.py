@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 
+from common.errors import WireError
+from common.events import CallEnded
 from common.tail import Entry
 from common.ticker import Wakeup
+from common.wire import decode_event
 
 __all__ = ["Inbox"]
 
@@ -18,6 +21,8 @@ class Inbox:
         self._entries: deque[Entry] = deque()
         self._wakeup = Wakeup()
         self._is_closed = False
+        #: Known to be the last, and not handled yet.
+        self._end: Entry | None = None
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -38,9 +43,37 @@ class Inbox:
         self._is_closed = True
         return True
 
+    def holds_end(self) -> bool:
+        """Whether the call's last event waits here."""
+        return bool(self._entries) and self.foresee(self._entries[-1])
+
+    def foresee(self, latest: Entry) -> bool:
+        """Whether this is the call's last event; what comes before it may not be fed yet."""
+        try:
+            is_end = isinstance(decode_event(latest.data).event, CallEnded)
+        except WireError:
+            return False  # which will be said when its turn comes
+        if is_end:
+            self._end = latest
+        return is_end
+
+    def skip_to_end(self) -> bool:
+        """The end, as it was found, comes next; False when it has come before."""
+        end, self._end = self._end, None
+        if end is None:
+            return False
+        self._entries.clear()
+        self._is_closed = False
+        self.feed([end])
+        self._is_closed = True
+        return True
+
     async def has_next(self) -> None:
         while not self._entries:
             await self._wakeup.wait()
 
     def next(self) -> Entry:
-        return self._entries.popleft()
+        entry = self._entries.popleft()
+        if self._end is not None and self._end.sequence <= entry.sequence:
+            self._end = None
+        return entry

@@ -51,8 +51,7 @@ class WorkerLane:
         )
         self._calls = OwnedCalls(
             settings,
-            agent,
-            Surroundings(executor, self._gate, last_words(settings.fallback_prompt)),
+            Surroundings(agent, executor, self._gate, last_words(settings.fallback_prompt)),
             capacity,
             self._writer,
             self._reader,
@@ -80,7 +79,7 @@ class WorkerLane:
         them behind."""
         try:
             async with process.background(
-                self._writer.run(), self._reader.run(), self._lease.run(self)
+                self._writer.run(), self._reader.run(), self._calls.run(), self._lease.run(self)
             ):
                 async with process.background(self._intake.run()):
                     await stopping.wait()

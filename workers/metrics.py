@@ -12,6 +12,8 @@ __all__ = [
     "COMMITS",
     "CONCEALED",
     "EVENTS_UNREADABLE",
+    "HANDLERS_CUT",
+    "HANDLERS_DEAF",
     "HANDOVERS",
     "LAG",
     "PAYLOADS_REFUSED",
@@ -32,6 +34,12 @@ CALLS_POISONED = Counter(
 COMMITS = Counter("trunkline_worker_commits", "Commits by their answer", ["answer"])
 AGENT_FAILURES = Counter(
     "trunkline_worker_agent_failures", "Calls ended by an agent's exception, or for want of a codec"
+)
+HANDLERS_CUT = Counter(
+    "trunkline_worker_handlers_cut", "Handlers cancelled because they outlasted their call"
+)
+HANDLERS_DEAF = Counter(
+    "trunkline_worker_handlers_deaf", "Handlers left behind because they went on when cancelled"
 )
 EVENTS_UNREADABLE = Counter(
     "trunkline_worker_events_unreadable", "Entries of event streams that could not be decoded"

@@ -51,16 +51,13 @@ class Outbox:
         self._progress.commands.append(encode_command(command))
         self._on_progress()
 
-    @contextmanager
-    def handler(self) -> Iterator[None]:
-        """What is issued inside, and by what inherits its context, is this handler's."""
+    def begin_handler(self) -> None:
+        """What is issued from now on, and by what inherits this context, is this handler's."""
         self._run = object()
-        token = _run.set(self._run)
-        try:
-            yield
-        finally:
-            _run.reset(token)
-            self._run = None
+        _run.set(self._run)
+
+    def end_handler(self) -> None:
+        self._run = None
 
     @contextmanager
     def beside(self) -> Iterator[None]:

@@ -14,11 +14,11 @@ from common.events import EndReason
 from common.keys import CallKeys
 from common.writer import Writer
 from workers import metrics
-from workers.agent import Agent
 from workers.call_runner import CallRunner, Surroundings
 from workers.capacity import Capacity
 from workers.claims import Claims
 from workers.committer import Committer
+from workers.curfew import Curfew
 from workers.owned_call import OwnedCall
 from workers.reader import EventReader
 from workers.restoration import Restoration
@@ -40,13 +40,11 @@ class OwnedCalls:
     def __init__(
         self,
         settings: WorkerSettings,
-        agent: type[Agent],
         surroundings: Surroundings,
         capacity: Capacity,
         writer: Writer,
         reader: EventReader,
     ) -> None:
-        self._agent = agent
         self._surroundings = surroundings
         self._capacity = capacity
         self._writer = writer
@@ -61,15 +59,25 @@ class OwnedCalls:
             on_refused=self._restore,
             on_lost=self.given_up,
         )
+        self._curfew = Curfew(
+            self._calls,
+            writer,
+            reader,
+            timeout_s=settings.end_timeout_s,
+            on_deaf=self._abandon,
+        )
         #: Set once, by the lane: claims and calls know each other.
         self.claims: Claims | None = None
+
+    async def run(self) -> None:
+        """What is to be done for the calls from time to time."""
+        await self._curfew.run()
 
     def own(self, keys: CallKeys, token: str, claim: Claim) -> None:
         try:
             runner = CallRunner(
                 keys.call_id,
                 claim,
-                self._agent,
                 self._surroundings,
                 on_progress=lambda: self._committer.progressed(call),
             )
@@ -139,10 +147,22 @@ class OwnedCalls:
             _log.info("call finished", extra={"call": call.keys.call_id})
             self._finish(call.keys, call.token)
         finally:
+            self._forget(call)
+
+    def _abandon(self, call: OwnedCall) -> None:
+        """Its handler cannot be ended; where the call is still ours, nobody else will end it."""
+        task = self._calls.get(call)
+        if task is not None:
+            call.runner.abandon()
+            task.cancel()
+            self._forget(call)
+            self._finish(call.keys, call.token)
+
+    def _forget(self, call: OwnedCall) -> None:
+        if self._calls.pop(call, None) is not None:  # else it was abandoned before
             self._reader.forget(call)
             self._committer.forget(call)
             self._restoration.forget(call)
-            del self._calls[call]
             self._capacity.give_back()
             self._got_further(call)
 
@@ -154,7 +174,7 @@ class OwnedCalls:
         task = self._calls.get(call)
         if task is None:
             return  # it has ended meanwhile
-        if call.runner.is_over:
+        if call.runner.turns.are_over:
             await asyncio.wait((task,))
             return
         if await self._writer.ask(bus.release(call.keys, call.token)) == b"RELEASED":

@@ -46,6 +46,10 @@ class EventReader:
         was_lagging = self._lagging.pop(call, None) is not None
         return self._follower.forget(call.keys.events, call) is not None or was_lagging
 
+    def is_lagging(self, call: OwnedCall) -> bool:
+        """Whether there may be events of it that were not read yet."""
+        return call in self._lagging
+
     async def run(self) -> None:
         async with process.background(self._follower.run()):
             await self._resume_those_that_caught_up()

@@ -21,6 +21,14 @@ class WorkerSettings(ProcessSettings, frozen=True, kw_only=True):
     worker_calls: Annotated[
         int, Meta(ge=1, le=10_000, description="calls a worker runs at a time")
     ] = 100
+    end_timeout_s: Annotated[
+        float,
+        Meta(
+            ge=1,
+            le=86_400,
+            description="seconds a handler may go on once its call has ended; then it is cancelled",
+        ),
+    ] = 30.0
     fallback_prompt: Annotated[
         str,
         Meta(description="sound file for a caller whose call kills its workers; empty: none"),

@@ -36,12 +36,15 @@ class SpawnedWork:
         task.add_done_callback(lambda _: coroutine.close())
         return task
 
+    def cancel(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
     async def end(self) -> None:
         """Cancel what still runs, and wait for it, within reason."""
         if not self._tasks:
             return
-        for task in self._tasks:
-            task.cancel()
+        self.cancel()
         _, left = await asyncio.wait(self._tasks, timeout=_END_S)
         if left:
             extra = {"call": self._call_id, "tasks": len(left)}

@@ -45,7 +45,7 @@ STARTED = CallStarted("twilio", AudioFormat.pcmu(), "CA1", "MZ1", metadata={"tra
 ENDED = CallEnded(EndReason.CALLER_HUNG_UP)
 LANE: Lane = lanes("test", 1)[0]
 
-_DEADLINE_S = 5.0
+_DEADLINE_S = 20.0
 
 
 def audio(sequence: int = 1, payload: bytes = b"\xff" * 160) -> AudioReceived:
@@ -89,8 +89,7 @@ class Rig:
         self.runner = CallRunner(
             "c1",
             begin or claim(),
-            agent,
-            Surroundings(executor, Gate(), Agent),
+            Surroundings(agent, executor, Gate(), Agent),
             on_progress=self._progressed,
         )
         self.task = asyncio.create_task(self.runner.run())

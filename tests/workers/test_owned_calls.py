@@ -18,7 +18,16 @@ from common.keys import CallKeys
 from common.link import Link
 from common.process import background
 from common.writer import Writer
-from tests.workers.calls import ENDED, LANE, announce, append, audio, commands_in, eventually
+from tests.workers.calls import (
+    ENDED,
+    LANE,
+    announce,
+    append,
+    audio,
+    commands_in,
+    eventually,
+    within,
+)
 from workers import metrics
 from workers.agent import Agent
 from workers.call import Call
@@ -34,6 +43,7 @@ from workers.settings import WorkerSettings
 ME = "worker-1"
 
 ENDS: list[CallEnded] = []
+MAY_END: list[asyncio.Event] = []
 SPAWNED: list[Callable[[], Coroutine[Any, Any, None]]] = []
 
 
@@ -56,6 +66,9 @@ class Counting(Agent):
         if dtmf.digit == "#":
             with suppress(asyncio.CancelledError):
                 await asyncio.Event().wait()
+        while dtmf.digit == "D" and not MAY_END[0].is_set():
+            with suppress(asyncio.CancelledError):
+                await MAY_END[0].wait()
 
     async def on_stop(self, call: Call, stop: CallEnded) -> None:
         ENDS.append(stop)
@@ -74,8 +87,7 @@ class Desk:
         )
         self.calls = OwnedCalls(
             WorkerSettings(lease_ms=1000),
-            Counting,
-            Surroundings(executor, self.gate, last_words("")),
+            Surroundings(Counting, executor, self.gate, last_words("")),
             self.capacity,
             writer,
             self.reader,
@@ -99,10 +111,12 @@ class Desk:
 @pytest.fixture
 async def desk(redis_url: str, writer: Writer, executor: ThreadPoolExecutor) -> AsyncIterator[Desk]:
     ENDS.clear()
+    MAY_END[:] = [asyncio.Event()]
     SPAWNED.clear()
     desk = Desk(redis_url, writer, executor)
-    async with background(desk.reader.run()):
+    async with background(desk.reader.run(), desk.calls.run()):
         yield desk
+        MAY_END[0].set()
         await desk.calls.leave_behind()
     await desk.link.close()
 
@@ -392,3 +406,73 @@ async def test_a_call_that_has_ended_is_not_handed_over_though_its_work_goes_on(
     await desk.writer.flushed()
     assert await redis.exists(keys.call) == 0
     assert await redis.xlen(LANE.calls) == 0
+
+
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch, desk: Desk) -> None:
+    """The curfew falls at once."""
+    monkeypatch.setattr("workers.curfew._LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr("workers.curfew._CANCELLED_S", 0.05)
+    desk.calls._curfew._timeout_s = 0.05
+
+
+@pytest.mark.parametrize("behind", [0, 1000])
+@pytest.mark.usefixtures("soon")
+async def test_a_call_that_is_over_is_finished_though_its_handler_goes_on(
+    desk: Desk, link: Link, redis: Redis, behind: int
+) -> None:
+    """Also where the handler has kept the end, far behind, from being read."""
+    keys = await announce(link, "c1")
+    await desk.own(keys)
+    await append(link, keys, DtmfReceived("*"), *[audio(1)] * behind, ENDED)
+    await desk.is_rid_of_all()
+    assert len(ENDS) == 1
+    await desk.writer.flushed()
+    assert await redis.exists(keys.call, keys.events, keys.commands) == 0
+
+
+@pytest.mark.usefixtures("soon")
+async def test_a_handler_that_cannot_be_cancelled_keeps_neither_call_nor_room(
+    desk: Desk, link: Link, redis: Redis
+) -> None:
+    spawned_has_ended = asyncio.Event()
+
+    async def beside() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            spawned_has_ended.set()
+
+    SPAWNED.append(beside)
+    keys = await announce(link, "c1")
+    await desk.own(keys)
+    await append(link, keys, DtmfReceived("D"))
+    await has_marks(redis, keys, "D 1")
+    (call,) = desk.calls._calls
+    task = desk.calls._calls[call]
+    await append(link, keys, ENDED, first=3)
+    await desk.is_rid_of_all()
+    await desk.writer.flushed()
+    assert await redis.exists(keys.call, keys.events, keys.commands) == 0
+    await within(spawned_has_ended.wait())
+    assert not task.done()
+    MAY_END[0].set()
+    with pytest.raises(asyncio.CancelledError):
+        await within(task)
+    assert desk.capacity.running == 0
+    assert ENDS == []
+
+
+@pytest.mark.usefixtures("soon")
+async def test_a_call_that_is_lost_keeps_no_room_either(
+    desk: Desk, link: Link, redis: Redis
+) -> None:
+    keys = await announce(link, "c1")
+    await desk.own(keys)
+    await append(link, keys, DtmfReceived("D"))
+    await has_marks(redis, keys, "D 1")
+    await redis.hset(keys.call, "token", "worker-2:1")
+    await desk.calls.verify(may_restore=False)
+    await desk.is_rid_of_all()
+    await desk.writer.flushed()
+    assert await token_of(redis, keys) == b"worker-2:1"
