@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 from common import scripts
 from common.errors import ReplyError
 from common.keys import FIELD, GROUP, TTL_S, CallKeys, Lane
-from common.tail import Entry, parse_entry
 
 __all__ = [
     "Claim",
@@ -32,12 +31,10 @@ __all__ = [
     "finish",
     "is_already_stored",
     "is_group_missing",
-    "latest_event",
     "owner_of",
     "read_claim",
     "read_commit",
     "read_entries",
-    "read_latest",
     "read_restore",
     "read_taken",
     "release",
@@ -222,17 +219,6 @@ def commit(keys: CallKeys, token: str, step: Commit) -> Request:
         step.state or b"",
         *step.commands,
     )
-
-
-def latest_event(keys: CallKeys) -> Request:
-    return (b"XREVRANGE", keys.events, b"+", b"-", b"COUNT", 1)
-
-
-def read_latest(reply: Any) -> Entry | None:
-    """None where there is nothing, or no stream."""
-    if isinstance(reply, ReplyError) or not reply:
-        return None
-    return parse_entry(reply[0])
 
 
 def finish(keys: CallKeys, token: str) -> Request:

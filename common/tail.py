@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Generic, NamedTuple, TypeVar
 
-__all__ = ["Entry", "Tail", "parse_entry"]
+from common.errors import ReplyError
+
+__all__ = ["Entry", "Tail", "latest", "parse_entry", "read_latest"]
 
 OwnerT = TypeVar("OwnerT")
 
@@ -83,3 +85,13 @@ def parse_entry(raw: Any) -> Entry:
     decoder takes for a value."""
     entry_id, fields = raw
     return Entry(int(entry_id.partition(b"-")[0]), fields[1] if fields else b"")
+
+
+def latest(key: bytes) -> tuple[bytes | int, ...]:
+    """The request for the last entry of one stream."""
+    return (b"XREVRANGE", key, b"+", b"-", b"COUNT", 1)
+
+
+def read_latest(reply: Any) -> Entry | None:
+    """None where there is no entry, or no stream."""
+    return parse_entry(reply[0]) if reply and not isinstance(reply, ReplyError) else None

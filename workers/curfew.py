@@ -15,7 +15,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from common import bus
+from common import tail
 from common.writer import Writer
 from workers import metrics, whereabouts
 from workers.owned_call import OwnedCall
@@ -84,7 +84,7 @@ class Curfew:
         if not self._reader.is_lagging(call):
             return False
         # What its agent is too slow for is not read, be it the end.
-        latest = bus.read_latest(await self._writer.ask(bus.latest_event(call.keys)))
+        latest = tail.read_latest(await self._writer.ask(tail.latest(call.keys.events)))
         return latest is not None and call.runner.foresee(latest)
 
     def _end(self, call: OwnedCall, task: asyncio.Task[None]) -> None:

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from common.tail import Entry, Tail, parse_entry
+from common.errors import ReplyError
+from common.tail import Entry, Tail, latest, parse_entry, read_latest
 
 
 def entry(sequence: int, data: bytes = b"x") -> list[Any]:
@@ -88,3 +89,13 @@ def test_stream_forgotten_by_the_owner_before_it_in_the_same_reply_is_passed_ove
 
 def test_foreign_entry_without_fields_has_no_data() -> None:
     assert parse_entry([b"3-1", []]) == Entry(3, b"")
+
+
+def test_the_latest_entry_can_be_asked_for() -> None:
+    assert latest(b"a") == (b"XREVRANGE", b"a", b"+", b"-", b"COUNT", 1)
+    assert read_latest([entry(12)]) == Entry(12, b"x")
+
+
+def test_where_there_is_no_entry_or_no_stream_there_is_no_latest_one() -> None:
+    assert read_latest([]) is None
+    assert read_latest(ReplyError("WRONGTYPE")) is None
