@@ -20,7 +20,6 @@ from edge.settings import EdgeSettings
 
 _log = logging.getLogger(__name__)
 
-_HEADER_TIMEOUT_S = 10
 _FLUSH_TIMEOUT_S = 1.0
 
 
@@ -41,14 +40,7 @@ async def _serve(configuration: EdgeConfiguration, stopping: asyncio.Event) -> N
     settings = configuration.settings
     lanes = EdgeLanes(settings)
     edge = Edge(settings, configuration.entrances, lanes)
-    runner = web.AppRunner(
-        edge.application(),
-        handle_signals=False,
-        access_log=None,
-        shutdown_timeout=1.0,
-        # Also the time a peer gets to send its request's head.
-        keepalive_timeout=_HEADER_TIMEOUT_S,
-    )
+    runner = edge.runner()
     await runner.setup()
     try:
         async with process.background(lanes.run(), edge.watch()):

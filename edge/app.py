@@ -17,19 +17,29 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from common.events import EndReason
 from common.metrics import TASKS
 from edge import metrics
+from edge.bad_requests import REQUESTS_LOG
 from edge.entrances import DETECT, Entrance
 from edge.lanes import EdgeLanes
 from edge.outlet import WRITER_LIMIT_BYTES, keep_short
+from edge.seldom import Seldom
 from edge.session import Session
 from edge.settings import EdgeSettings
 
 __all__ = ["Edge"]
 
 _log = logging.getLogger(__name__)
+_seldom = Seldom(_log)
 
 _CHECK_EVERY_S = 0.25
 _CLOSE_TIMEOUT_S = 2.0
 _HEARTBEAT_S = 10.0
+_HEAD_TIMEOUT_S = 10.0
+
+#: What a refusal must tell besides its reason, by status.
+_HEADERS = {
+    426: {"Upgrade": "websocket", "Sec-WebSocket-Version": "13"},
+    503: {"Retry-After": "1"},
+}
 
 
 class Edge:
@@ -44,7 +54,19 @@ class Edge:
         self._no_session = asyncio.Event()
         self._no_session.set()
 
-    def application(self) -> web.Application:
+    def runner(self) -> web.AppRunner:
+        """What answers at this door; where that is, is the caller's to say."""
+        return web.AppRunner(
+            self._application(),
+            handle_signals=False,
+            access_log=None,
+            logger=REQUESTS_LOG,
+            shutdown_timeout=1.0,
+            # Also the time a peer gets to send its request's head.
+            keepalive_timeout=_HEAD_TIMEOUT_S,
+        )
+
+    def _application(self) -> web.Application:
         app = web.Application()
         app.router.add_get("/media/{entrance}", self._media)
         app.router.add_get("/", self._detect)
@@ -116,6 +138,9 @@ class Edge:
             # aiohttp refuses a message of exactly the limit.
             max_msg_size=self._settings.max_message_bytes + 1,
         )
+        if request.body_exists:
+            # What a proxy takes for a body must not be read as frames behind its back.
+            return self._refuse("upgrade_with_body", 400)
         if not socket.can_prepare(request):
             return self._refuse("no_websocket", 426)
         await socket.prepare(request)
@@ -134,10 +159,11 @@ class Edge:
 
     def _refuse(self, reason: str, status: int) -> web.Response:
         metrics.CALLS_REFUSED.labels(reason).inc()
-        headers = {"Retry-After": "1"} if status == 503 else {}
-        if status == 426:
-            headers = {"Upgrade": "websocket"}
-        return web.Response(status=status, text=f"{reason}\n", headers=headers)
+        _seldom.info("call refused", reason)
+        response = web.Response(status=status, text=f"{reason}\n", headers=_HEADERS.get(status))
+        if status == 400:
+            response.force_close()
+        return response
 
     async def _healthz(self, request: web.Request) -> web.Response:
         return web.Response(text="ok\n")

@@ -122,7 +122,7 @@ async def running_edge(redis_url: str, **settings: str) -> AsyncIterator[Running
     configuration = configure(environ)
     lanes = EdgeLanes(configuration.settings)
     edge = Edge(configuration.settings, configuration.entrances, lanes)
-    runner = web.AppRunner(edge.application(), access_log=None, shutdown_timeout=1.0)
+    runner = edge.runner()
     await runner.setup()
     try:
         async with process.background(lanes.run(), edge.watch()):

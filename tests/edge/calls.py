@@ -146,7 +146,8 @@ class Worker:
     async def keys_left(self) -> list[bytes]:
         """Keys of calls; what lives for ever is left out."""
         (keys,) = await self._link.execute([(b"KEYS", f"{self._lane.tag}:*")])
-        return [key for key in keys if key not in (self._lane.calls, self._lane.edges)]
+        lasting = (self._lane.calls, self._lane.edges, self._lane.ended)
+        return [key for key in keys if key not in lasting]
 
 
 class RunningEdge:
@@ -196,9 +197,7 @@ async def running_edge(
     opened["dummy"] = Entrance("dummy", lambda: adapter or DummyAdapter())
     edge_lanes = EdgeLanes(chosen)
     edge = Edge(chosen, opened, edge_lanes)
-    runner = web.AppRunner(
-        edge.application(), handle_signals=False, access_log=None, shutdown_timeout=1.0
-    )
+    runner = edge.runner()
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from aiohttp import WSServerHandshakeError
+from yarl import URL
 
 from common.events import CallEnded, EndReason
+from edge import app
 from tests.chaos_proxy import ChaosProxy
 from tests.edge.calls import Closed, RunningEdge, counted, running_edge
 from tests.waiting import until
@@ -56,8 +61,10 @@ async def test_unknown_provider_is_counted(edge: RunningEdge) -> None:
 
 
 async def test_request_that_is_no_websocket_is_told_to_become_one(edge: RunningEdge) -> None:
+    told = {"Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
     async with edge.client.get(edge.url + "/media/twilio") as response:
-        assert (response.status, response.headers["Upgrade"]) == (426, "websocket")
+        assert response.status == 426
+        assert {name: response.headers[name] for name in told} == told
 
 
 async def test_full_edge_refuses_calls_and_is_not_ready(redis_url: str) -> None:
@@ -126,3 +133,101 @@ class TestDrain:
     async def test_edge_without_calls_is_drained_at_once(self, edge: RunningEdge) -> None:
         async with asyncio.timeout(1):
             await edge.edge.drain(60)
+
+
+@asynccontextmanager
+async def connection(
+    edge: RunningEdge,
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    url = URL(edge.url)
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    try:
+        async with asyncio.timeout(10):
+            yield reader, writer
+    finally:
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+async def answer_to(edge: RunningEdge, request: bytes) -> str:
+    """The first line of what comes back, once the edge has closed the connection."""
+    async with connection(edge) as (reader, writer):
+        writer.write(request)
+        return (await reader.read()).decode().partition("\r\n")[0]
+
+
+HEAD = b"GET /media/twilio HTTP/1.1\r\nHost: edge\r\n" + b"".join(
+    f"{name}: {value}\r\n".encode() for name, value in UPGRADE.items()
+)
+WITH_A_BODY = {
+    "length": HEAD + b"Content-Length: 5\r\n\r\nhello",
+    "chunks": HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+}
+NO_HTTP = {
+    "length and chunks": HEAD
+    + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    "header of 9 KB": HEAD + b"X: " + b"x" * 9000 + b"\r\n\r\n",
+    "200 headers": HEAD + b"".join(b"X-%d: 1\r\n" % n for n in range(200)) + b"\r\n",
+    "path of 9 KB": b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\n\r\n",
+    "encrypted": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 64,
+    "two hosts": HEAD + b"Host: other\r\n\r\n",
+    "header folded": HEAD + b"X: a\r\n b\r\n\r\n",
+}
+
+
+class TestBadRequests:
+    """Rows B4 and B5 of the reliability notes, 4.2."""
+
+    @pytest.mark.parametrize("request_", WITH_A_BODY.values(), ids=WITH_A_BODY)
+    async def test_upgrade_with_a_body_is_refused(self, edge: RunningEdge, request_: bytes) -> None:
+        before = refused("upgrade_with_body")
+        assert await answer_to(edge, request_) == "HTTP/1.1 400 Bad Request"
+        assert refused("upgrade_with_body") == before + 1
+
+    @pytest.mark.parametrize("request_", NO_HTTP.values(), ids=NO_HTTP)
+    async def test_what_is_no_http_is_refused_and_counted(
+        self, edge: RunningEdge, request_: bytes
+    ) -> None:
+        before = refused("bad_request")
+        assert await answer_to(edge, request_) == "HTTP/1.0 400 Bad Request"
+        assert refused("bad_request") == before + 1
+
+    async def test_flood_of_them_is_no_flood_of_the_log(
+        self, edge: RunningEdge, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO)
+        for _ in range(20):
+            await answer_to(edge, NO_HTTP["encrypted"])
+            await answer_to(edge, NO_HTTP["two hosts"])
+            await refusal(edge, "/media/nobody")
+        assert len([record for record in caplog.records if record.name != "asyncio"]) <= 4
+        assert "Traceback" not in caplog.text
+
+    @pytest.mark.parametrize("piece", [b"x", b"X: y\r\n"])
+    async def test_head_that_only_drips_is_cut_off(
+        self, redis_url: str, monkeypatch: pytest.MonkeyPatch, piece: bytes
+    ) -> None:
+        monkeypatch.setattr(app, "_HEAD_TIMEOUT_S", 0.3)
+        async with running_edge(redis_url) as edge, connection(edge) as (reader, writer):
+            writer.write(b"GET /media/twilio HTTP/1.1\r\n")
+            dripping = asyncio.create_task(drip(writer, piece))
+            try:
+                assert await reader.read() == b""
+            except ConnectionResetError:
+                pass  # a drop was on its way
+            finally:
+                dripping.cancel()
+
+    async def test_connection_that_asks_nothing_is_cut_off(
+        self, redis_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(app, "_HEAD_TIMEOUT_S", 0.3)
+        async with running_edge(redis_url) as edge, connection(edge) as (reader, _):
+            assert await reader.read() == b""
+
+
+async def drip(writer: asyncio.StreamWriter, piece: bytes) -> None:
+    while True:
+        writer.write(piece)
+        await asyncio.sleep(0.05)
