@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from common import scripts
 from common.errors import ReplyError
-from common.keys import FIELD, GROUP, TTL_S, CallKeys, Lane
+from common.keys import ENDED_S, FIELD, GROUP, TTL_S, CallKeys, Lane
 
 __all__ = [
     "Claim",
@@ -29,6 +29,8 @@ __all__ = [
     "create_group",
     "discard",
     "finish",
+    "has_ended",
+    "how_many_exist",
     "is_already_stored",
     "is_group_missing",
     "owner_of",
@@ -47,6 +49,9 @@ __all__ = [
 
 Request = tuple[bytes | str | int, ...]
 
+#: How long an edge may take to tell another server than before what it has read of a call.
+_EDGE_MS = 5000
+
 
 # Edge.
 
@@ -54,11 +59,11 @@ Request = tuple[bytes | str | int, ...]
 def announce(
     keys: CallKeys, edge_id: str, first_event: bytes, *, read_up_to: int = 0, keep_ms: int = 0
 ) -> Request:
-    """Answers the sequence of the last event that is stored. Announced again, because Redis may
-    have lost the call, the last command that the edge has read is told, and the call is kept
-    `keep_ms` for the worker that still runs it."""
+    """Answers the sequence of the last event that is stored, or that the call `has_ended`.
+    Announced again, because Redis may have lost the call, the last command that the edge has read
+    is told, and the call is kept `keep_ms` for the worker that still runs it."""
     return scripts.ANNOUNCE.call(
-        (keys.calls, keys.call, keys.events),
+        (keys.calls, keys.call, keys.events, keys.ended),
         keys.call_id,
         edge_id,
         first_event,
@@ -68,9 +73,14 @@ def announce(
     )
 
 
+def has_ended(announced: Any) -> bool:
+    """Whether the call that was announced again is one that its owner has ended."""
+    return bool(announced == b"ENDED")
+
+
 def append_event(keys: CallKeys, sequence: int, event: bytes) -> Request:
-    """Answers the entry's id, or None when the call has ended and its keys are gone: a late event
-    must not create a stream that nobody would delete."""
+    """Answers the entry's id, or None when the stream is gone, as the call has ended or Redis has
+    lost it: a late event must not create a stream that nobody would delete."""
     return (b"XADD", keys.events, b"NOMKSTREAM", b"%d-0" % sequence, FIELD, event)
 
 
@@ -81,6 +91,11 @@ def is_already_stored(reply: Any) -> bool:
 
 def trim_commands(keys: CallKeys, read_up_to: int) -> Request:
     return (b"XTRIM", keys.commands, b"MINID", b"%d-0" % (read_up_to + 1))
+
+
+def how_many_exist(calls: Sequence[CallKeys]) -> Request:
+    """Answers how many keys of these calls there are: two of each that Redis has not lost."""
+    return (b"EXISTS", *(key for keys in calls for key in (keys.call, keys.events)))
 
 
 def withdraw(keys: CallKeys) -> Request:
@@ -113,7 +128,7 @@ class Claim(NamedTuple):
 class ClaimRefusal(StrEnum):
     GONE = "GONE"  # the call has ended
     TAKEN = "TAKEN"  # another worker owns it
-    KEPT = "KEPT"  # for the owner that Redis has forgotten; ask again
+    KEPT = "KEPT"  # for the owner that Redis has forgotten, or until its edge was heard; ask again
     SUSPECT = "SUSPECT"  # it may be what killed its owners; claim it by itself
 
 
@@ -142,7 +157,7 @@ class Restored(NamedTuple):
 class RestoreAnswer(StrEnum):
     RESTORED = "RESTORED"
     INTACT = "INTACT"  # nothing was lost
-    FENCED = "FENCED"
+    FENCED = "FENCED"  # another owns the call, or has ended it
     GONE = "GONE"  # not announced again, or not yet
 
 
@@ -191,9 +206,14 @@ def discard(lane: Lane, entry_id: bytes) -> list[Request]:
     return [(b"XACK", lane.calls, GROUP, entry_id), (b"XDEL", lane.calls, entry_id)]
 
 
-def claim(keys: CallKeys, token: str, *, suspects: bool = False) -> Request:
-    """`token` is `<worker>:<n>`. `suspects`: also a call whose last owners died at one point."""
-    return scripts.CLAIM.call((keys.calls, keys.call, keys.workers), token, GROUP, int(suspects))
+def claim(
+    keys: CallKeys, token: str, *, suspects: bool = False, edge_ms: int = _EDGE_MS
+) -> Request:
+    """`token` is `<worker>:<n>`. `suspects`: also a call whose last owners died at one point.
+    `edge_ms`: how long an edge is waited for that has not announced the call to this server."""
+    return scripts.CLAIM.call(
+        (keys.calls, keys.call, keys.workers), token, GROUP, int(suspects), edge_ms
+    )
 
 
 def read_claim(reply: Any) -> Claim | ClaimRefusal:
@@ -222,7 +242,13 @@ def commit(keys: CallKeys, token: str, step: Commit) -> Request:
 
 
 def finish(keys: CallKeys, token: str) -> Request:
-    return scripts.FINISH.call((keys.calls, keys.call, keys.events, keys.commands), token, GROUP)
+    return scripts.FINISH.call(
+        (keys.calls, keys.call, keys.events, keys.commands, keys.ended),
+        token,
+        GROUP,
+        keys.call_id,
+        ENDED_S,
+    )
 
 
 def read_commit(reply: Any) -> CommitAnswer:
@@ -234,7 +260,7 @@ def read_commit(reply: Any) -> CommitAnswer:
 
 def restore(keys: CallKeys, token: str, known: Restored, *, lease_ms: int) -> Request:
     return scripts.RESTORE.call(
-        (keys.calls, keys.call, keys.commands, keys.workers),
+        (keys.calls, keys.call, keys.commands, keys.workers, keys.ended),
         token,
         GROUP,
         lease_ms,
@@ -243,6 +269,7 @@ def restore(keys: CallKeys, token: str, known: Restored, *, lease_ms: int) -> Re
         known.cursor,
         known.partial,
         known.state,
+        keys.call_id,
         known.first,
         *known.commands,
     )

@@ -4,6 +4,7 @@
                                              for ever, empty when no call lives
     {<namespace>:<lane>}:workers    zset     worker -> end of its lease, ms of Redis time
     {<namespace>:<lane>}:edges      zset     edge -> end of its lease, ms of Redis time
+    {<namespace>:<lane>}:ended      zset     call -> when its end may be forgotten, s of Redis time
     {<namespace>:<lane>}:call:<id>  hash     who owns the call and how far it has come
     {<namespace>:<lane>}:in:<id>    stream   events, entry id <seq>-0 given by the edge
     {<namespace>:<lane>}:out:<id>   stream   commands, entry id <seq>-0 given by the commit script
@@ -19,7 +20,7 @@ from __future__ import annotations
 import zlib
 from typing import NamedTuple
 
-__all__ = ["FIELD", "GROUP", "TTL_S", "CallKeys", "Lane", "lane_of", "lanes"]
+__all__ = ["ENDED_S", "FIELD", "GROUP", "TTL_S", "CallKeys", "Lane", "lane_of", "lanes"]
 
 #: Consumer group of every `calls` stream.
 GROUP = b"workers"
@@ -27,6 +28,8 @@ GROUP = b"workers"
 FIELD = b"e"
 #: Seconds after which the keys of a call vanish if nobody commits any more.
 TTL_S = 3600
+#: Seconds for which the end of a call is remembered: longer than an edge that was away holds it.
+ENDED_S = 300
 
 
 class CallKeys(NamedTuple):
@@ -35,6 +38,7 @@ class CallKeys(NamedTuple):
     call_id: str
     calls: bytes
     workers: bytes
+    ended: bytes
     call: bytes
     events: bytes
     commands: bytes
@@ -56,12 +60,17 @@ class Lane(NamedTuple):
     def edges(self) -> bytes:
         return f"{self.tag}:edges".encode()
 
+    @property
+    def ended(self) -> bytes:
+        return f"{self.tag}:ended".encode()
+
     def keys(self, call_id: str) -> CallKeys:
         tag = self.tag
         return CallKeys(
             call_id,
             self.calls,
             self.workers,
+            self.ended,
             f"{tag}:call:{call_id}".encode(),
             f"{tag}:in:{call_id}".encode(),
             f"{tag}:out:{call_id}".encode(),

@@ -2,24 +2,21 @@
 -- Redis may have lost it: then the call is kept for a while for the worker that still runs it.
 -- Repeating it changes nothing, so the edge may retry after a lost reply.
 --
--- KEYS  1 calls (stream)   2 call (hash)   3 events (stream)
+-- KEYS  1 calls (stream)   2 call (hash)   3 events (stream)   4 ended (calls)
 -- ARGV  1 call id   2 edge id   3 first event, encoded   4 time to live, s
 --       5 sequence of the last command that the edge has read   6 ms to keep it for its owner
--- Answers the sequence of the last event that is stored.
+-- Answers the sequence of the last event that is stored, or ENDED: by its owner, and for good.
+if redis.call('ZSCORE', KEYS[4], ARGV[1]) then
+  return 'ENDED'
+end
+-- Where the user may not ask, it is the same server for all.
+local server = redis.pcall('INFO', 'server')
+server = type(server) == 'string' and string.match(server, 'run_id:(%x+)') or ''
 local read = redis.call('HGET', KEYS[2], 'read')
 if read then
   -- The next owner must not number its commands as those that were read and then lost.
-  if tonumber(read) < tonumber(ARGV[5]) then
-    redis.call('HSET', KEYS[2], 'read', ARGV[5])
-  end
-  if redis.call('EXISTS', KEYS[3]) == 1 then
-    local facts = redis.call('XINFO', 'STREAM', KEYS[3])
-    for i = 1, #facts, 2 do
-      if facts[i] == 'last-generated-id' then
-        return tonumber(string.match(facts[i + 1], '^%d+'))
-      end
-    end
-  end
+  read = math.max(tonumber(read), tonumber(ARGV[5]))
+  redis.call('HSET', KEYS[2], 'read', read, 'server', server)
 else
   local kept_until = 0
   if tonumber(ARGV[6]) > 0 then
@@ -29,8 +26,16 @@ else
   local entry = redis.call('XADD', KEYS[1], '*', 'e', ARGV[1])
   redis.call('HSET', KEYS[2], 'edge', ARGV[2], 'entry', entry, 'start', ARGV[3], 'token', '',
     'claims', 0, 'commit', 0, 'cursor', 0, 'partial', 0, 'out', ARGV[5], 'read', ARGV[5],
-    'state', '', 'kept_until', kept_until, 'deaths', 0, 'died_at', '')
+    'state', '', 'kept_until', kept_until, 'deaths', 0, 'died_at', '', 'server', server)
   redis.call('EXPIRE', KEYS[2], ARGV[4])
+end
+if redis.call('EXISTS', KEYS[3]) == 1 then
+  local facts = redis.call('XINFO', 'STREAM', KEYS[3])
+  for i = 1, #facts, 2 do
+    if facts[i] == 'last-generated-id' then
+      return tonumber(string.match(facts[i + 1], '^%d+'))
+    end
+  end
 end
 redis.call('XADD', KEYS[3], '1-0', 'e', ARGV[3])
 redis.call('EXPIRE', KEYS[3], ARGV[4])

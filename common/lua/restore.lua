@@ -3,27 +3,32 @@
 -- Repeating it changes nothing.
 --
 -- KEYS  1 calls (stream)   2 call (hash)   3 commands (stream)   4 workers (leases)
+--       5 ended (calls)
 -- ARGV  1 token   2 group   3 lease of the owner, ms   4 time to live, s
 --       5 number of the last commit   6 cursor   7 partial   8 state
---       9 sequence of the first command that follows   10.. the latest commands, encoded
--- Answers RESTORED, INTACT (nothing was lost), FENCED (another owns it), or GONE.
-local facts = redis.call('HMGET', KEYS[2], 'token', 'commit', 'out', 'entry', 'claims')
+--       9 call id   10 sequence of the first command that follows
+--       11.. the latest commands, encoded
+-- Answers RESTORED, INTACT (nothing was lost), FENCED (another owns it, or has ended it), or GONE.
+local facts = redis.call('HMGET', KEYS[2], 'token', 'commit', 'out', 'entry')
 local token = facts[1]
 if not token then
-  return 'GONE'
+  return redis.call('ZSCORE', KEYS[5], ARGV[9]) and 'FENCED' or 'GONE'
 end
--- Whoever says that it owns a call that nobody has ever claimed, speaks of a claim that was lost.
-if token ~= ARGV[1] and facts[5] ~= '0' then
+local stored_commit, number = tonumber(facts[2]), tonumber(ARGV[5])
+if token == ARGV[1] then
+  if stored_commit >= number then
+    return 'INTACT'
+  end
+-- Whoever says that it owns a call that nobody owns, and knows all that Redis does, speaks of a
+-- claim that was lost.
+elseif token ~= '' or stored_commit > number then
   return 'FENCED'
-end
-if token == ARGV[1] and tonumber(facts[2]) >= tonumber(ARGV[5]) then
-  return 'INTACT'
 end
 -- The owner alone knows which number comes next: what the edge has read beyond it was a commit
 -- whose answer got lost, and will be sent again under the same numbers.
 local stored = tonumber(facts[3])
-local out = tonumber(ARGV[9]) - 1
-for i = 10, #ARGV do
+local out = tonumber(ARGV[10]) - 1
+for i = 11, #ARGV do
   out = out + 1
   if out > stored then
     redis.call('XADD', KEYS[3], string.format('%d-0', out), 'e', ARGV[i])

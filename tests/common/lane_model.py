@@ -1,13 +1,16 @@
 """What Redis should hold of a lane, and what each verb should answer: a model in Python.
 
 Rule 1: the model says what the head of each script promises, not how the script does it.
-Rule 2: a verb answers in the words of `common.bus`; one that is refused changes nothing.
+Rule 2: a verb answers in the words of `common.bus`; one that is refused changes nothing, but that
+        a claim begins to wait for the edge.
 Rule 3: an entry of dispatch has a `holder` once the group has handed it to somebody; or before,
         when its call was restored.
 Rule 4: time is a flag: a lease has run out or not, a call is kept or no longer.
 """
 
 from __future__ import annotations
+
+import copy
 
 import msgspec
 
@@ -35,6 +38,9 @@ class Call(msgspec.Struct):
     read: int = 0
     state: bytes = b""
     is_kept: bool = False
+    is_announced_here: bool = True  # to this server, and not only to one before it
+    edge_is_awaited: bool | None = None  # by claims; None: not yet, False: no longer
+    has_events: bool = True
     deaths: int = 0
     died_at: int | None = None
     events: list[int] = msgspec.field(default_factory=lambda: [1])
@@ -44,6 +50,7 @@ class Call(msgspec.Struct):
 
     def append(self, sequence: int) -> bool:
         """Whether it is new."""
+        assert self.has_events
         if sequence <= self.appended:
             return False
         self.appended = sequence
@@ -59,6 +66,7 @@ class LaneModel(msgspec.Struct):
     dispatch: list[Entry] = []
     leases: dict[str, bool] = {}  # worker -> whether it lives
     has_group: bool = False
+    ended: list[str] = []
 
     def lives(self, worker: str) -> bool:
         return self.leases.get(worker, False)
@@ -68,14 +76,19 @@ class LaneModel(msgspec.Struct):
 
     # Edge.
 
-    def announce(self, call_id: str, read_up_to: int, *, is_kept: bool) -> int:
+    def announce(self, call_id: str, read_up_to: int, *, is_kept: bool) -> int | bytes:
+        if call_id in self.ended:
+            return b"ENDED"
         call = self.calls.get(call_id)
-        if call is not None:
-            call.read = max(call.read, read_up_to)
-            return call.appended
-        self.calls[call_id] = Call(out=read_up_to, read=read_up_to, is_kept=is_kept)
-        self.dispatch.append(Entry(call_id))
-        return 1
+        if call is None:
+            self.calls[call_id] = Call(out=read_up_to, read=read_up_to, is_kept=is_kept)
+            self.dispatch.append(Entry(call_id))
+            return 1
+        call.read = max(call.read, read_up_to)
+        call.is_announced_here = True
+        if not call.has_events:
+            call.events, call.appended, call.has_events = [1], 1, True
+        return call.appended
 
     def withdraw(self, call_id: str) -> bytes:
         call = self.calls.get(call_id)
@@ -106,6 +119,9 @@ class LaneModel(msgspec.Struct):
             refusal = self._refusal(call_id, call, worker_of(token), suspects=suspects)
             if refusal is not None:
                 return refusal
+            if not call.is_announced_here and call.edge_is_awaited is not False:
+                call.edge_is_awaited = True
+                return ClaimRefusal.KEPT
             if call.token:
                 call.deaths = 1 + deaths_here(call)
                 call.died_at = call.cursor
@@ -151,11 +167,11 @@ class LaneModel(msgspec.Struct):
     def restore(self, call_id: str, token: str, known: Restored) -> RestoreAnswer:
         call = self.calls.get(call_id)
         if call is None:
-            return RestoreAnswer.GONE
-        if call.token != token and call.claims:
-            return RestoreAnswer.FENCED
+            return RestoreAnswer.FENCED if call_id in self.ended else RestoreAnswer.GONE
         if call.token == token and call.commit >= known.number:
             return RestoreAnswer.INTACT
+        if call.token != token and (call.token or call.commit > known.number):
+            return RestoreAnswer.FENCED
         if known.first > call.out + 1:
             call.jumps.add(known.first)
         numbered = enumerate(known.commands, known.first)
@@ -189,7 +205,17 @@ class LaneModel(msgspec.Struct):
         if call.token != token:
             return b"FENCED"
         self._end(call_id)
+        self.ended.append(call_id)
         return b"FINISHED"
+
+    # What becomes of Redis.
+
+    def elsewhere(self) -> LaneModel:
+        """The same, as another server has it."""
+        model = copy.deepcopy(self)
+        for call in model.calls.values():
+            call.is_announced_here, call.edge_is_awaited = False, None
+        return model
 
     # Membership.
 

@@ -31,6 +31,7 @@ class Seen(NamedTuple):
     undelivered: int
     pending: int
     leases: dict[str, float]
+    ended: set[str]
     lives_ms: dict[bytes, int]
 
 
@@ -75,18 +76,28 @@ class LaneProbe:
         }
 
     def set_back(self, dump: Dump) -> None:
+        """And from now on, to the calls, this is another server."""
         self._client.flushdb()
         self.ask_all([(b"RESTORE", name, ttl, data) for name, (ttl, data) in dump.items()])
+        calls = [name for name in dump if b":call:" in name]
+        self.ask_all([(b"HDEL", name, b"awaited") for name in calls])
+        self.ask_all([(b"HSET", name, b"server", b"another") for name in calls])
+
+    def server(self) -> bytes:
+        """As the calls know it."""
+        facts: Any = self._client.info("server")
+        return str(facts["run_id"]).encode()
 
     def look(self) -> Seen:
         calls = self._lane.calls
-        time, entries, pending, groups, leases, names = self.ask_all(
+        time, entries, pending, groups, leases, ended, names = self.ask_all(
             [
                 (b"TIME",),
                 (b"XRANGE", calls, b"-", b"+"),
                 (b"XPENDING", calls, GROUP, b"-", b"+", 1000),
                 (b"XINFO", b"GROUPS", calls),
                 (b"ZRANGE", self._lane.workers, 0, -1, b"WITHSCORES"),
+                (b"ZRANGE", self._lane.ended, 0, -1),
                 (b"KEYS", b"*"),
             ]
         )
@@ -99,6 +110,7 @@ class LaneProbe:
             undelivered=sum(_order(e[0]) > _order(last) for e in entries),
             pending=len(holders),
             leases={name.decode(): score for name, score in leases},
+            ended={name.decode() for name in ended},
             lives_ms=dict(
                 zip(names, self.ask_all([(b"PTTL", name) for name in names]), strict=True)
             ),

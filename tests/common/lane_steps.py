@@ -132,13 +132,21 @@ class LaneSteps(RuleBasedStateMachine):
         call, known = self.lines[line], self.model.calls.get(self.lines[line].call_id)
         sequence = max(1, call.appended + ahead)
         reply = self.probe.ask(bus.append_event(LANE.keys(call.call_id), sequence, b"event"))
-        if known is None:
+        if known is None or not known.has_events:
             self.agree("append", reply, None)
         elif known.append(sequence):
             assert reply == b"%d-0" % sequence
         else:
             self.agree("append", bus.is_already_stored(reply), True)
         call.appended = max(call.appended, sequence)
+
+    @precondition(lambda self: self.model.ended)
+    @rule(which=ANY)
+    def announce_though_it_has_ended(self, which: int) -> None:
+        call_id = self.model.ended[which % len(self.model.ended)]
+        answer = self.probe.ask(bus.announce(LANE.keys(call_id), EDGE, FIRST, keep_ms=LEASE_MS))
+        self.agree("announce", answer, self.model.announce(call_id, 0, is_kept=True))
+        assert bus.has_ended(answer)
 
     @rule(line=LINE, count=st.integers(1, 9), trims=st.booleans())
     def hear(self, line: int, count: int, trims: bool) -> None:

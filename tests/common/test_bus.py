@@ -48,6 +48,33 @@ class TestAnnounce:
         assert await redis.xlen(CALL.calls) == 1
         assert await call.commit(2) is CommitAnswer.COMMITTED
 
+    async def test_again_after_all_but_the_events_got_lost_goes_on_with_them(
+        self, call: Bus, redis: Redis
+    ) -> None:
+        await call.announce()
+        await call.ask(bus.append_event(CALL, 2, b"second"))
+        await redis.delete(CALL.call)
+        assert await call.announce(keep_ms=60_000) == 2
+        assert await call.restore(3) is RestoreAnswer.RESTORED
+        assert await call.ask(bus.append_event(CALL, 3, b"third")) == b"3-0"
+
+    async def test_again_after_its_end_brings_nothing_back(self, call: Bus, redis: Redis) -> None:
+        assert not bus.has_ended(await call.announce())
+        await call.claim()
+        await call.finish()
+        assert bus.has_ended(await call.announce(keep_ms=60_000))
+        assert await keys_of_calls(redis) == []
+        assert await redis.xlen(CALL.calls) == 0
+
+    async def test_calls_that_redis_has_are_counted(self, call: Bus, redis: Redis) -> None:
+        other = LANE.keys("c2")
+        await call.announce()
+        assert await call.ask(bus.how_many_exist([CALL, other])) == 2
+        await call.announce(other)
+        assert await call.ask(bus.how_many_exist([CALL, other])) == 4
+        await redis.delete(other.call)
+        assert await call.ask(bus.how_many_exist([CALL, other])) == 3
+
     async def test_after_all_was_lost_keeps_the_call_for_its_owner(self, call: Bus) -> None:
         await call.announce(keep_ms=60_000)
         assert await call.claim("w2:1") is ClaimRefusal.KEPT

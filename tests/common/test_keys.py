@@ -10,7 +10,7 @@ TAG = re.compile(rb"\{([^{}]+)\}")
 
 
 def every_key(keys: CallKeys) -> list[bytes]:
-    return [keys.calls, keys.workers, keys.call, keys.events, keys.commands]
+    return [keys.calls, keys.workers, keys.ended, keys.call, keys.events, keys.commands]
 
 
 def test_all_keys_of_a_lane_share_one_hash_tag() -> None:
@@ -25,6 +25,7 @@ def test_keys_are_spelled_as_documented() -> None:
         "c1",
         b"{tl:1}:calls",
         b"{tl:1}:workers",
+        b"{tl:1}:ended",
         b"{tl:1}:call:c1",
         b"{tl:1}:in:c1",
         b"{tl:1}:out:c1",
@@ -35,7 +36,7 @@ def test_keys_are_spelled_as_documented() -> None:
 
 def test_calls_do_not_share_keys() -> None:
     (lane,) = lanes("tl", 1)
-    keys = [key for call in ("a", "b") for key in every_key(lane.keys(call))[2:]]
+    keys = [key for call in ("a", "b") for key in every_key(lane.keys(call))[3:]]
     assert len(set(keys)) == 6
 
 

@@ -14,6 +14,7 @@ from common.bus import Claim, ClaimRefusal, CommitAnswer, RestoreAnswer
 from common.errors import ReplyError
 from tests.common.lane_probe import LaneProbe
 from tests.common.verbs import CALL, FRESH, LANE, Bus, held_by, keys_of_calls, stored
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -169,7 +170,9 @@ class TestFailedOver:
     async def test_claim_that_was_lost_is_good_again(
         self, call: Bus, redis: Redis, probe: LaneProbe
     ) -> None:
-        await call.finish()
+        await redis.flushdb()
+        await call.ask(bus.create_group(LANE))
+        await call.live("w1")
         await call.announce()
         replica = probe.dump()
         await call.take("w1")
@@ -179,6 +182,24 @@ class TestFailedOver:
         assert await call.restore(1, b"a", token="w1:2") is RestoreAnswer.RESTORED
         assert await call.commit(2, b"b", token="w1:2") is CommitAnswer.COMMITTED
         assert list((await numbers(redis)).values()) == [b"a", b"b"]
+
+    async def test_claim_of_a_call_that_was_handed_over_is_good_again(
+        self, call: Bus, redis: Redis, probe: LaneProbe
+    ) -> None:
+        await call.release()
+        replica = probe.dump()
+        await call.claim("w2:1")
+        await call.commit(3, b"e", token="w2:1")
+        probe.set_back(replica)
+        assert await call.restore(1, first=3) is RestoreAnswer.FENCED  # w1 knows less than Redis
+        restored = await call.restore(3, b"e", first=5, token="w2:1")
+        assert restored is RestoreAnswer.RESTORED
+        assert await call.commit(4, b"f", token="w2:1") is CommitAnswer.COMMITTED
+        assert list((await numbers(redis)).values()) == [b"a", b"b", b"c", b"d", b"e", b"f"]
+
+    async def test_call_that_its_owner_has_ended_stays_so(self, call: Bus) -> None:
+        await call.finish()
+        assert await call.restore(2, b"a") is RestoreAnswer.FENCED
 
     async def test_whoever_was_replaced_stays_so(self, call: Bus) -> None:
         await call.die("w1")
@@ -200,6 +221,39 @@ class TestFailedOver:
             assert (claim.commit, claim.out) == (2, 6)
         await call.commit(3, b"x", token="w2:1")
         assert (await numbers(redis))[b"7-0"] == b"x"
+
+    async def test_next_owner_has_to_wait_until_the_edge_has_said_what_it_has_read(
+        self, call: Bus, redis: Redis, probe: LaneProbe
+    ) -> None:
+        """Or its commands would be those that were read and then lost, to the edge."""
+        replica = probe.dump()
+        await call.commit(3, b"e", b"f", cursor=4)
+        probe.set_back(replica)
+        await call.die("w1")
+        for _ in range(2):
+            assert await call.claim("w2:1") is ClaimRefusal.KEPT
+        await call.announce(read_up_to=6, keep_ms=60_000)
+        claim = await call.claim("w2:1")
+        assert isinstance(claim, Claim)
+        assert (claim.commit, claim.out, claim.deaths) == (2, 6, 1)
+
+    async def test_edge_that_says_nothing_is_waited_for_a_while_only(
+        self, call: Bus, probe: LaneProbe
+    ) -> None:
+        probe.set_back(probe.dump())
+        await call.die("w1")
+        request = bus.claim(CALL, "w2:1", edge_ms=50)
+        assert bus.read_claim(await call.ask(request)) is ClaimRefusal.KEPT
+
+        async def is_claimed() -> bool:
+            return isinstance(bus.read_claim(await call.ask(request)), Claim)
+
+        await until(is_claimed)
+
+    async def test_owner_need_not_wait_for_the_edge(self, call: Bus, probe: LaneProbe) -> None:
+        probe.set_back(probe.dump())
+        assert isinstance(await call.claim(), Claim)
+        assert await call.commit(3, b"e") is CommitAnswer.COMMITTED
 
 
 @pytest.mark.parametrize("read", [bus.read_commit, bus.read_claim, bus.read_restore])

@@ -55,6 +55,22 @@ class Troubles(LaneSteps):
             self.probe.ask((b"HSET", LANE.keys(call_id).call, b"kept_until", 1))
             self.model.calls[call_id].is_kept = False
 
+    @rule(line=st.integers(0, 1))
+    def edge_is_awaited_no_longer(self, line: int) -> None:
+        call = self.model.calls.get(self.lines[line].call_id)
+        if call is not None and call.edge_is_awaited:
+            over = self.probe.server() + b" 1"
+            self.probe.ask((b"HSET", LANE.keys(self.lines[line].call_id).call, b"awaited", over))
+            call.edge_is_awaited = False
+
+    @rule(line=st.integers(0, 1))
+    def events_vanish(self, line: int) -> None:
+        call_id = self.lines[line].call_id
+        if call_id in self.model.calls:
+            self.probe.ask((b"DEL", LANE.keys(call_id).events))
+            self.model.calls[call_id].has_events, self.model.calls[call_id].events = False, []
+            self.has_lost = True
+
     @precondition(lambda self: any(holder.commit > 1 for holder in self.holders))
     @rule(comes_back=st.sampled_from(["announced", "restored", "bare"]))
     def comes_back_empty(self, comes_back: str) -> None:
@@ -73,7 +89,7 @@ class Troubles(LaneSteps):
         assert self.earlier is not None
         dump, model = self.earlier
         self.probe.set_back(dump)
-        self.model, self.has_lost = copy.deepcopy(model), True
+        self.model, self.has_lost = model.elsewhere(), True
         self.see_to(comes_back)
 
     def see_to(self, comes_back: str) -> None:
@@ -103,6 +119,12 @@ class Machine(Troubles):
         for call_id, found in seen.calls.items():
             call = self.model.calls[call_id]
             kept_until = int(found.facts.pop("kept_until"))
+            is_here = found.facts.pop("server") == self.probe.server()
+            assert is_here == call.is_announced_here
+            awaited, _, until_ms = found.facts.pop("awaited", b"").partition(b" ")
+            if not call.is_announced_here:
+                is_awaited = int(until_ms) > seen.now_ms if awaited else None
+                assert is_awaited == call.edge_is_awaited
             assert found.facts == facts_of(call, entry_of[call_id])
             assert (kept_until > seen.now_ms) == call.is_kept
             assert found.events == call.events
@@ -125,8 +147,9 @@ class Machine(Troubles):
     def keys_are_right(self, seen: Seen) -> None:
         for_ever = {name for name, lives in seen.lives_ms.items() if lives == -1}
         assert for_ever <= {LANE.calls, LANE.workers}
-        of_calls = {name for call_id in seen.calls for name in LANE.keys(call_id)[3:]}
-        assert seen.lives_ms.keys() - for_ever <= of_calls
+        of_calls = {name for call_id in seen.calls for name in LANE.keys(call_id)[-3:]}
+        assert seen.lives_ms.keys() - for_ever <= {LANE.ended, *of_calls}
+        assert seen.ended == set(self.model.ended)
         assert all(lives <= TTL_S * 1000 for lives in seen.lives_ms.values())
 
     @invariant()

@@ -102,4 +102,4 @@ async def held_by(redis: Redis) -> list[str]:
 async def keys_of_calls(redis: Redis) -> list[bytes]:
     """Every key but those that live for ever."""
     keys: Any = await redis.keys()
-    return [key for key in keys if key not in (LANE.calls, LANE.workers)]
+    return [key for key in keys if key not in (LANE.calls, LANE.workers, LANE.ended)]

@@ -288,7 +288,9 @@ class System:
     def keys_of_calls(self) -> list[bytes]:
         """The keys that must not outlive their calls."""
         keys = list(self.redis.scan_iter(match=f"{{{self.namespace}:*", count=1000))
-        return [key for key in keys if not key.endswith((b":calls", b":edges", b":workers"))]
+        return [
+            key for key in keys if not key.endswith((b":calls", b":edges", b":ended", b":workers"))
+        ]
 
     def unfinished(self) -> int:
         """Entries of the dispatch stream."""

@@ -160,7 +160,7 @@ async def test_nothing_is_lost_and_nothing_is_done_twice(
         await append(link, LANE.keys(call_id), ENDED, first=count + 2)
 
     async def are_gone() -> bool:
-        return set(await redis.keys()) <= {LANE.calls, LANE.workers}
+        return set(await redis.keys()) <= {LANE.calls, LANE.workers, LANE.ended}
 
     await eventually(are_gone, _DEADLINE_S)
     assert await redis.xlen(LANE.calls) == 0

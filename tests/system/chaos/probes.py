@@ -11,7 +11,7 @@ from tests.system.processes import Process, System
 
 __all__ = ["Footprint", "footprint", "keys_left", "ledger_faults"]
 
-_LASTING = ("calls", "workers", "edges")
+_LASTING = ("calls", "workers", "edges", "ended")
 
 
 class Footprint(NamedTuple):
