@@ -11,6 +11,7 @@ from common.keys import CallKeys, Lane
 from common.link import Link
 from common.writer import Writer
 from edge.downlink import Downlink
+from edge.inventory import Inventory
 from edge.lease import Lease
 from edge.roll import Roll
 from edge.settings import EdgeSettings
@@ -37,13 +38,19 @@ class EdgeLane:
         self._roll = Roll(calls_per_s=_CALLS_PER_S / settings.lanes)
         self.writer = Writer(self._links[0], tick_s=tick_s, on_server_changed=self._resync)
         self.downlink = Downlink(self._links[1], tick_s=tick_s)
+        self._inventory = Inventory(self.writer, self._roll)
         self._lease = Lease(self.writer, lane, edge_id, lease_ms=settings.edge_lease_ms)
 
     def open_call(
         self, keys: CallKeys, *, on_lost: Callable[[], None], on_not_taken: Callable[[], None]
     ) -> CallEvents:
         """See `edge.uplink.Fates`."""
-        fates = Fates(on_lost, on_not_taken, done=lambda: self._roll.discard(call))
+        fates = Fates(
+            on_lost,
+            on_not_taken,
+            vanished=lambda: self._roll.announce_soon(call),
+            done=lambda: self._roll.discard(call),
+        )
         call = CallEvents(self.writer, keys, self._terms, fates)
         self._roll.add(call)
         return call
@@ -54,6 +61,7 @@ class EdgeLane:
                 tasks.create_task(self.writer.run(), name=f"writer {self.lane.number}")
                 tasks.create_task(self.downlink.run(), name=f"downlink {self.lane.number}")
                 tasks.create_task(self._lease.run(), name=f"lease {self.lane.number}")
+                tasks.create_task(self._inventory.run(), name=f"inventory {self.lane.number}")
         finally:
             for link in self._links:
                 await link.close()

@@ -7,6 +7,7 @@ from prometheus_client import Counter, Gauge, Histogram
 __all__ = [
     "CALLS_REANNOUNCED",
     "CALLS_REFUSED",
+    "CALLS_VANISHED",
     "COMMANDS_UNREADABLE",
     "EVENTS_REPLAYED",
     "ForProvider",
@@ -30,6 +31,9 @@ COMMANDS_UNREADABLE = Counter(
 )
 CALLS_REANNOUNCED = Counter(
     "trunkline_edge_reannounced", "Announcements of calls to another Redis than before"
+)
+CALLS_VANISHED = Counter(
+    "trunkline_edge_vanished", "Calls whose keys Redis has lost while it was up"
 )
 EVENTS_REPLAYED = Counter(
     "trunkline_edge_events_replayed", "Events that another Redis lacked and was given"

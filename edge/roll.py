@@ -1,17 +1,22 @@
-"""The calls of a lane whose end Redis does not have yet, called over when Redis is another server.
+"""The calls of a lane whose end Redis does not have yet, called over when Redis may have lost them.
 
 Rule 1: nothing is announced by all at once: a Redis that has just come back has every edge's calls
         to hear of, and is still to serve those that live.
+Rule 2: a call is called over by itself when Redis has lost it under our hands; the others go on.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 
+from common.keys import CallKeys
 from edge.uplink import CallEvents
 
 __all__ = ["Roll"]
+
+_log = logging.getLogger(__name__)
 
 #: However few the calls are, as edges do not know of each other; meanwhile they cannot be heard.
 _SPREAD_S = 0.2
@@ -24,6 +29,7 @@ class Roll:
         self._calls_per_s = calls_per_s
         self._calls: set[CallEvents] = set()
         self._timers: list[asyncio.TimerHandle] = []
+        self._next_at = 0.0
         self._is_empty = asyncio.Event()
         self._is_empty.set()
 
@@ -40,6 +46,14 @@ class Roll:
         """Returns once Redis has the end of every call."""
         await self._is_empty.wait()
 
+    def keys(self) -> list[CallKeys]:
+        return [call.keys for call in self._calls]
+
+    def verify(self) -> None:
+        """Some call is lost: each asks after itself."""
+        for call in list(self._calls):
+            call.verify()
+
     def announce_again(self) -> None:
         """Redis is another server than before: it may lack any of the calls, or all."""
         for timer in self._timers:
@@ -52,3 +66,12 @@ class Roll:
             loop.call_later((place + random.random()) * between_s, call.announce_again)
             for place, call in enumerate(random.sample(list(self._calls), len(self._calls)))
         ]
+
+    def announce_soon(self, call: CallEvents) -> None:
+        """The server is the one it was, and has lost the call: at once, or when it is its turn."""
+        loop = asyncio.get_running_loop()
+        if self._next_at <= loop.time():
+            _log.warning("calls have gone from Redis; they are announced again")
+            self._next_at = loop.time()
+        loop.call_at(self._next_at, call.announce_again)
+        self._next_at += 1 / self._calls_per_s

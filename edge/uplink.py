@@ -6,7 +6,9 @@ explicit, so an event that is written twice after a lost reply is stored once.
 Rule 1: an event is never written before a lower one that the server may lack: its id would shut
         that one out for ever. To another server than before, nothing is written until it has said
         what it has.
-Rule 2: a call is kept here until Redis has acknowledged its last event. Redis may be away when the
+Rule 2: a call that Redis has lost under our hands is announced again, as to another server; one
+        that its worker has ended is not.
+Rule 3: a call is kept here until Redis has acknowledged its last event. Redis may be away when the
         caller hangs up, and the worker must hear of it all the same.
 """
 
@@ -14,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any, NamedTuple
@@ -33,6 +36,11 @@ __all__ = ["CallEvents", "Fates", "Terms"]
 _log = logging.getLogger(__name__)
 
 _TRIM_EVERY = 64
+#: A call whose keys vanish more often than `_MAX_LOSSES` times in `_LOSSES_S` cannot be kept.
+_MAX_LOSSES = 5
+_LOSSES_S = 60.0
+#: That an edge needs: the hash and the events.
+_KEYS_OF_A_CALL = 2
 
 
 class Terms(NamedTuple):
@@ -46,25 +54,27 @@ class Terms(NamedTuple):
 
 
 class Fates(NamedTuple):
-    """What may happen to a call in Redis: `lost`, its keys have vanished or are unusable;
-    `not_taken`, no worker came in time, and its keys are gone; `done`, its end is stored, or it has
-    met one of the other fates."""
+    """What may happen to a call in Redis: `lost`, its worker has ended it, or its keys are unusable
+    or vanish again and again; `not_taken`, no worker came in time, and its keys are gone;
+    `vanished`, its keys are gone: `announce_again` is to follow; `done`, its end is stored, or it
+    is lost or was not taken."""
 
     lost: Callable[[], None]
     not_taken: Callable[[], None]
+    vanished: Callable[[], None]
     done: Callable[[], None]
 
 
 class _State(Enum):
     LIVE = auto()
-    RESYNCING = auto()  # another server: events wait until it has said which it has
+    RESYNCING = auto()  # Redis may lack some: events wait until it has said which it has
     DONE = auto()
 
 
 class CallEvents:
     def __init__(self, writer: Writer, keys: CallKeys, terms: Terms, fates: Fates) -> None:
         self._writer = writer
-        self._keys = keys
+        self.keys = keys
         self._terms = terms
         self._fates = fates
         self._ring = Ring(keep_s=terms.ring_s)
@@ -73,15 +83,14 @@ class CallEvents:
         self._start = b""
         self._has_ended = False
         self._read_up_to = 0
+        self._losses: deque[float] = deque(maxlen=_MAX_LOSSES)
         self._take_timer: asyncio.TimerHandle | None = None
 
     def announce(self, first: Event, *, at_ms: int) -> None:
         """Put the call on its lane, with its first event."""
         self._start = encode_event(first, at_ms=at_ms)
         self._ring.append(self._start, now=_now())
-        self._writer.submit(
-            bus.announce(self._keys, self._terms.edge_id, self._start), self._stored
-        )
+        self._writer.submit(bus.announce(self.keys, self._terms.edge_id, self._start), self._stored)
         self._wait_for_worker(self._terms.take_s)
 
     def append(self, event: Event, *, at_ms: int) -> None:
@@ -96,7 +105,7 @@ class CallEvents:
     def commands_read(self, up_to: int) -> None:
         """The worker's commands were read up to this sequence; now and then they are deleted."""
         if up_to // _TRIM_EVERY != self._read_up_to // _TRIM_EVERY:
-            self._writer.submit(bus.trim_commands(self._keys, up_to), self._refused)
+            self._writer.submit(bus.trim_commands(self.keys, up_to), self._refused)
         self._read_up_to = up_to
 
     def is_cut_off(self, for_s: float) -> bool:
@@ -104,10 +113,33 @@ class CallEvents:
         since = self._resyncing_since
         return since is not None and _now() - since > for_s
 
-    # Another server.
+    # A Redis that has lost something.
+
+    def verify(self) -> None:
+        """Ask Redis whether it has the call."""
+        if self._state is _State.LIVE:
+            self._writer.submit(bus.how_many_exist([self.keys]), self._counted)
+
+    def _counted(self, found: Any) -> None:
+        if isinstance(found, int) and found < _KEYS_OF_A_CALL:
+            self._vanished()
+
+    def _vanished(self) -> None:
+        if self._state is not _State.LIVE:
+            return
+        now = _now()
+        losses = self._losses
+        if len(losses) == losses.maxlen and now - losses[0] < _LOSSES_S:
+            _log.error("Redis loses the call again and again", extra={"call": self.keys.call_id})
+            self._end(self._fates.lost)
+            return
+        losses.append(now)
+        metrics.CALLS_VANISHED.inc()
+        self.hold()
+        self._fates.vanished()
 
     def hold(self) -> None:
-        """Redis is another server: keep events here until `announce_again` has been answered."""
+        """Redis may have lost events: keep them here until `announce_again` has been answered."""
         if self._state is not _State.DONE:
             self._state = _State.RESYNCING
             if self._resyncing_since is None:
@@ -118,7 +150,7 @@ class CallEvents:
             return
         metrics.CALLS_REANNOUNCED.inc()
         request = bus.announce(
-            self._keys,
+            self.keys,
             self._terms.edge_id,
             self._start,
             read_up_to=self._read_up_to,
@@ -129,8 +161,8 @@ class CallEvents:
     def _announced_again(self, reply: Any) -> None:
         if isinstance(reply, ServerChangedError) or self._state is not _State.RESYNCING:
             return
-        if self._refused(reply):
-            self._end(self._fates.lost)
+        if bus.has_ended(reply) or self._refused(reply):
+            self._end(None if self._has_ended else self._fates.lost)
             return
         self._state = _State.LIVE
         self._resyncing_since = None
@@ -144,12 +176,15 @@ class CallEvents:
     # What Redis answers.
 
     def _write(self, sequence: int, data: bytes) -> None:
-        self._writer.submit(bus.append_event(self._keys, sequence, data), self._stored)
+        self._writer.submit(bus.append_event(self.keys, sequence, data), self._stored)
 
     def _stored(self, reply: Any) -> None:
-        if isinstance(reply, ServerChangedError) or self._state is _State.DONE:
+        if isinstance(reply, ServerChangedError) or self._state is not _State.LIVE:
             return
-        if reply is None or (not bus.is_already_stored(reply) and self._refused(reply)):
+        if reply is None:
+            self._vanished()
+            return
+        if not bus.is_already_stored(reply) and self._refused(reply):
             self._end(self._fates.lost)
             return
         self._ring.acknowledge()
@@ -170,7 +205,7 @@ class CallEvents:
     def _refused(self, reply: Any) -> bool:
         if isinstance(reply, ReplyError):
             common_metrics.REDIS_FAULTS.labels("write").inc()
-            _log.error("Redis refused a write: %s", reply, extra={"call": self._keys.call_id})
+            _log.error("Redis refused a write: %s", reply, extra={"call": self.keys.call_id})
             return True
         return False
 
@@ -183,7 +218,7 @@ class CallEvents:
 
     def _withdraw(self) -> None:
         """Take the call back, if no worker has ever claimed it."""
-        self._writer.submit(bus.withdraw(self._keys), self._withdrawn)
+        self._writer.submit(bus.withdraw(self.keys), self._withdrawn)
 
     def _withdrawn(self, reply: Any) -> None:
         if isinstance(reply, ServerChangedError):

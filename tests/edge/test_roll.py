@@ -3,6 +3,8 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
+import pytest
+
 from edge.roll import Roll
 from edge.uplink import CallEvents
 from tests import virtual_time
@@ -14,9 +16,13 @@ class Member:
     def __init__(self) -> None:
         self.held_at: list[float] = []
         self.announced_at: list[float] = []
+        self.verified = 0
 
     def hold(self) -> None:
         self.held_at.append(asyncio.get_running_loop().time())
+
+    def verify(self) -> None:
+        self.verified += 1
 
     def announce_again(self) -> None:
         self.announced_at.append(asyncio.get_running_loop().time())
@@ -90,6 +96,34 @@ def test_second_change_begins_anew() -> None:
     assert all(member.held_at == [0.0, 0.5] for member in called)
     assert sum(len(member.announced_at) for member in called) in (14, 15, 16)
     assert all(0.5 <= member.announced_at[-1] <= 1.5 for member in called)
+
+
+def test_calls_that_vanish_are_announced_one_after_another_from_now_on() -> None:
+    async def call() -> list[Member]:
+        roll = Roll(calls_per_s=10)
+        called = members(roll, 6)
+        for member in called[:5]:
+            roll.announce_soon(cast(CallEvents, member))
+        await asyncio.sleep(100)
+        roll.announce_soon(cast(CallEvents, called[5]))
+        await asyncio.sleep(0.01)
+        return called
+
+    called = virtual_time.run(call())
+    times = [at for member in called for at in member.announced_at]
+    assert times == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4, 100.0])
+    assert all(member.held_at == [] for member in called)
+
+
+def test_every_call_asks_after_itself() -> None:
+    async def ask() -> list[Member]:
+        roll = Roll(calls_per_s=10)
+        called = members(roll, 3)
+        roll.discard(cast(CallEvents, called[0]))
+        roll.verify()
+        return called
+
+    assert [member.verified for member in virtual_time.run(ask())] == [0, 1, 1]
 
 
 def test_roll_is_empty_once_every_call_is_done() -> None:

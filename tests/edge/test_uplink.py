@@ -43,6 +43,10 @@ class Call:
         self.events.append(appended, at_ms=at_ms)
         await self.writer.flushed()
 
+    async def verify(self) -> None:
+        self.events.verify()
+        await self.writer.flushed()
+
     async def announce_again(self) -> None:
         self.events.announce_again()
         await self.writer.flushed()
@@ -54,6 +58,14 @@ async def writer(redis_url: str) -> AsyncIterator[Writer]:
     writer = Writer(link, tick_s=0.001)
     async with background(writer.run()):
         yield writer
+    await link.close()
+
+
+@pytest.fixture
+async def bus_link(redis_url: str) -> AsyncIterator[Link]:
+    """A worker's."""
+    link = Link(redis_url, timeout_s=2.0)
+    yield link
     await link.close()
 
 
@@ -94,15 +106,6 @@ async def test_event_that_was_stored_by_an_earlier_try_is_no_fault(
     await redis.xadd(KEYS.events, {"e": "already"}, id="2-0")
     await call.append("1")
     assert call.fates == []
-
-
-async def test_call_whose_keys_have_vanished_is_told_so_once(call: Call, redis: Redis) -> None:
-    await call.announce()
-    await redis.flushdb()
-    await call.append("1")
-    await call.append("2")
-    assert call.fates == ["done", "lost"]
-    assert await redis.keys() == []
 
 
 async def test_call_whose_events_redis_refuses_is_told_so(call: Call, redis: Redis) -> None:
@@ -184,6 +187,103 @@ async def test_commands_that_were_read_are_trimmed_now_and_then(call: Call, redi
         call.events.commands_read(read_up_to)
         await call.writer.flushed()
         assert await redis.xlen(KEYS.commands) == left
+
+
+class TestKeysThatVanish:
+    """Under a server that lives: flushed, evicted, or deleted by somebody."""
+
+    async def test_call_is_announced_again(self, call: Call, redis: Redis) -> None:
+        before = counted("trunkline_edge_vanished_total")
+        await call.announce()
+        await call.append("1")
+        await redis.flushdb()
+        await call.append("2")
+        await call.append("3")
+        assert call.fates == ["vanished"]
+        assert counted("trunkline_edge_vanished_total") == before + 1
+        assert await redis.keys() == []
+        await call.announce_again()
+        await call.append("4")
+        assert await digits(redis) == "1234"
+        assert call.fates == ["vanished"]
+
+    async def test_several_events_at_once_tell_of_it_once(self, call: Call, redis: Redis) -> None:
+        await call.announce()
+        await redis.flushdb()
+        for digit in "123":
+            call.events.append(DtmfReceived(digit), at_ms=2)
+        await call.writer.flushed()
+        assert call.fates == ["vanished"]
+        await call.announce_again()
+        assert await digits(redis) == "123"
+
+    async def test_end_that_found_nothing_is_stored_after_all(
+        self, call: Call, redis: Redis
+    ) -> None:
+        await call.announce()
+        await redis.flushdb()
+        await call.append(ENDED)
+        assert call.fates == ["vanished"]
+        await call.announce_again()
+        assert call.fates == ["vanished", "done"]
+        assert [envelope.event for _, envelope in await stored(redis)] == [STARTED, ENDED]
+
+    @pytest.mark.parametrize("lost", [(KEYS.call,), (KEYS.events,), (KEYS.call, KEYS.events)])
+    async def test_of_a_silent_call_are_missed(
+        self, call: Call, redis: Redis, lost: tuple[bytes, ...]
+    ) -> None:
+        await call.announce()
+        await call.append("1")
+        await call.verify()
+        assert call.fates == []
+        await redis.delete(*lost)
+        await call.verify()
+        assert call.fates == ["vanished"]
+        await call.announce_again()
+        assert await digits(redis) == "1"
+        assert await redis.hget(KEYS.call, "edge") == b"edge-1"
+        await call.verify()
+        assert call.fates == ["vanished"]
+
+    async def test_call_that_its_worker_has_ended_does_not_come_back(
+        self, call: Call, redis: Redis, bus_link: Link
+    ) -> None:
+        await call.announce()
+        await worker_ends(bus_link)
+        await call.append("1")
+        await call.announce_again()
+        assert call.fates == ["vanished", "done", "lost"]
+        await call.append("2")
+        assert await redis.exists(KEYS.call, KEYS.events) == 0
+
+    async def test_end_that_its_worker_has_acted_upon_already_is_no_loss(
+        self, call: Call, redis: Redis, bus_link: Link
+    ) -> None:
+        """It was stored, the answer got lost, and it is appended a second time."""
+        await call.announce()
+        await worker_ends(bus_link)
+        await call.append(ENDED)
+        await call.announce_again()
+        assert call.fates == ["vanished", "done"]
+        assert await redis.exists(KEYS.call, KEYS.events) == 0
+
+    async def test_again_and_again_end_the_call(self, call: Call, redis: Redis) -> None:
+        await call.announce()
+        for _ in range(5):
+            await redis.flushdb()
+            await call.append("1")
+            await call.announce_again()
+        assert call.fates == ["vanished"] * 5
+        await redis.flushdb()
+        await call.append("1")
+        assert call.fates == ["vanished"] * 5 + ["done", "lost"]
+        await call.announce_again()
+        assert await redis.keys() == []
+
+
+async def worker_ends(link: Link) -> None:
+    requests = [bus.claim(KEYS, "w1:1"), bus.finish(KEYS, "w1:1")]
+    assert (await link.execute(requests))[1] == b"FINISHED"
 
 
 class TestAnotherServer:
