@@ -10,7 +10,6 @@ cluster; all real processes, which a test may kill, pause and bring back.
 
 Rule 1: needs nothing but a redis-server of 6.2 or newer, not even redis-cli.
 Rule 2: returns when everybody knows everybody, so that a fault may follow at once.
-Rule 3: ports lie below those that the kernel gives to clients, which might take one in between.
 """
 
 from __future__ import annotations
@@ -18,9 +17,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import random
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -35,14 +32,13 @@ from redis.retry import Retry
 from common.errors import UsageError
 from ops import redis_server
 from ops.logs import last_line
+from tests.ports import HOST, free_port
 
 __all__ = ["SERVICE", "Cluster", "Node", "Sentinel", "cluster", "sentinel"]
 
 SERVICE = "trunkline"
 
-_HOST = "127.0.0.1"
-_BUS = 10_000
-_START_S = 20.0
+_START_S = 60.0
 _QUICK = {
     "save": "",
     "appendonly": "no",
@@ -60,19 +56,19 @@ class Node:
     """A redis-server on a port of its own, which it keeps for life."""
 
     def __init__(self, directory: Path, settings: Settings, *, is_sentinel: bool = False) -> None:
-        self.port = _free_port()
-        self.url = f"redis://{_HOST}:{self.port}"
+        self.port = free_port()
+        self.url = f"redis://{HOST}:{self.port}"
         self.client: Any = redis.Redis(
-            _HOST,
+            HOST,
             self.port,
             decode_responses=True,
-            socket_timeout=2.0,
+            socket_timeout=10.0,
             retry=Retry(NoBackoff(), 0),
         )
         directory = directory / str(self.port)
         directory.mkdir()
         self._log = directory / "redis.log"
-        own = {"port": str(self.port), "bind": _HOST, "dir": str(directory)}
+        own = {"port": str(self.port), "bind": HOST, "dir": str(directory)}
         lines = [f'{name} "{value}"' for name, value in {**own, **settings}.items()]
         self._config = directory / "redis.conf"  # sentinels write into theirs
         self._config.write_text("\n".join([*lines, ""]))
@@ -125,7 +121,7 @@ class Sentinel:
     def __init__(self, nodes: list[Node], sentinels: list[Node]) -> None:
         self.nodes = nodes
         self.sentinels = sentinels
-        places = ",".join(f"{_HOST}:{sentinel.port}" for sentinel in sentinels)
+        places = ",".join(f"{HOST}:{sentinel.port}" for sentinel in sentinels)
         self.url = f"redis+sentinel://{places}/{SERVICE}"
 
     def primary(self) -> Node:
@@ -153,7 +149,7 @@ class Cluster:
     def __init__(self, nodes: list[Node], primaries: int) -> None:
         self.nodes = nodes
         self.primaries = nodes[:primaries]
-        self.url = "redis+cluster://" + ",".join(f"{_HOST}:{node.port}" for node in nodes)
+        self.url = "redis+cluster://" + ",".join(f"{HOST}:{node.port}" for node in nodes)
 
     def owner(self, slot: int) -> Node:
         """Which node serves the slot now, as the nodes see it; waits until they agree."""
@@ -174,7 +170,7 @@ class Cluster:
         """From now on the former owner answers MOVED; the others hear of it later."""
         owner = self.owner(slot)
         while keys := owner.client.execute_command("CLUSTER GETKEYSINSLOT", slot, 100):
-            owner.client.execute_command("MIGRATE", _HOST, to.port, "", 0, 5000, "KEYS", *keys)
+            owner.client.execute_command("MIGRATE", HOST, to.port, "", 0, 5000, "KEYS", *keys)
         for node in (to, owner):
             node.client.execute_command("CLUSTER SETSLOT", slot, "NODE", _id_of(to))
 
@@ -189,7 +185,7 @@ def sentinel(
     *,
     nodes: int = 3,
     sentinels: int = 3,
-    down_after_ms: int = 500,
+    down_after_ms: int = 1000,
     settings: Settings | None = None,
 ) -> Iterator[Sentinel]:
     """`settings` are for the data nodes, over what RELIABILITY asks of them."""
@@ -197,12 +193,12 @@ def sentinel(
     of_nodes = {**_QUICK, **safe, **(settings or {})}
     with _nodes() as start:
         primary = start(of_nodes)
-        of_replicas = {**of_nodes, f"replicaof {_HOST}": str(primary.port)}
+        of_replicas = {**of_nodes, f"replicaof {HOST}": str(primary.port)}
         data = [primary, *(start(of_replicas) for _ in range(nodes - 1))]
         # Sentinels look for replicas every 10 s only: they must be there by then.
         wait_until(lambda: _online_replicas(primary) == nodes - 1)
         watch = {
-            f"sentinel monitor {SERVICE} {_HOST} {primary.port}": str(sentinels // 2 + 1),
+            f"sentinel monitor {SERVICE} {HOST} {primary.port}": str(sentinels // 2 + 1),
             f"sentinel down-after-milliseconds {SERVICE}": str(down_after_ms),
             f"sentinel failover-timeout {SERVICE}": "3000",
         }
@@ -217,12 +213,12 @@ def cluster(
     *, primaries: int = 3, replicas: int = 0, settings: Settings | None = None
 ) -> Iterator[Cluster]:
     """`replicas` is how many each primary has."""
-    own = {"cluster-enabled": "yes", "cluster-node-timeout": "1500", **(settings or {})}
+    own = {"cluster-enabled": "yes", "cluster-node-timeout": "5000", **(settings or {})}
     with _nodes() as start:
         nodes = [start({**_QUICK, **own}) for _ in range(primaries * (1 + replicas))]
         for number, node in enumerate(nodes):
             node.client.execute_command("CLUSTER SET-CONFIG-EPOCH", number + 1)
-            nodes[0].client.execute_command("CLUSTER MEET", _HOST, node.port)
+            nodes[0].client.execute_command("CLUSTER MEET", HOST, node.port)
         share = -(-_SLOTS // primaries)
         for number, node in enumerate(nodes[:primaries]):
             slots = range(number * share, min((number + 1) * share, _SLOTS))
@@ -270,16 +266,6 @@ def _nodes() -> Iterator[Callable[..., Node]]:
             return node
 
         yield start
-
-
-def _free_port() -> int:
-    """With its cluster bus, which listens 10,000 above."""
-    while True:
-        port = random.randrange(10_001, 22_000)
-        with socket.socket() as probe, socket.socket() as bus, contextlib.suppress(OSError):
-            probe.bind((_HOST, port))
-            bus.bind((_HOST, port + _BUS))
-            return port
 
 
 def _online_replicas(node: Node) -> int:

@@ -19,12 +19,8 @@ from redis.asyncio import Redis
 from common.events import DtmfReceived, Event
 from common.wire import decode_event
 from tests.edge.calls import Caller, Closed
+from tests.ports import free_port
 from tests.waiting import until
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 @asynccontextmanager

@@ -10,16 +10,19 @@ import pytest
 import ops
 from common.errors import SettingsError, UsageError
 from ops.plan import Plan, make_plan
+from tests.ports import free_ports
 
 
 @pytest.fixture
 def taken_port() -> Iterator[int]:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        yield server.getsockname()[1]
+    """The one before it is free."""
+    port = free_ports(2) + 1
+    with socket.create_server(("127.0.0.1", port)):
+        yield port
 
 
 def plan(directory: Path, *, edges: int = 1, workers: int = 1, **environ: str) -> Plan:
-    environ.setdefault("TRUNKLINE_PORT", "47000")
+    environ.setdefault("TRUNKLINE_PORT", str(free_ports(2)))
     return make_plan(environ, directory, edges=edges, workers=workers)
 
 
@@ -69,7 +72,7 @@ def test_ports_end_at_65535(tmp_path: Path) -> None:
 
 
 def test_an_address_that_this_machine_does_not_have_is_said_to_be_one(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"cannot listen on 192\.0\.2\.1:47000"):
+    with pytest.raises(UsageError, match=r"cannot listen on 192\.0\.2\.1:\d+"):
         plan(tmp_path, TRUNKLINE_HOST="192.0.2.1")
 
 
@@ -83,11 +86,13 @@ def test_impossible_numbers_of_processes_are_refused(
 
 @pytest.mark.parametrize(
     ("host", "address"),
-    [("0.0.0.0", "127.0.0.1:47001"), ("127.0.0.1", "127.0.0.1:47001"), ("::", "[::1]:47001")],
+    [("0.0.0.0", "127.0.0.1"), ("127.0.0.1", "127.0.0.1"), ("::", "[::1]")],
 )
 def test_an_edge_that_listens_everywhere_is_reached_at_home(
     tmp_path: Path, host: str, address: str
 ) -> None:
     if ":" in host and not socket.has_ipv6:
         pytest.skip("no IPv6 here")
-    assert plan(tmp_path, TRUNKLINE_HOST=host, edges=2).address(1) == address
+    port = free_ports(2)
+    found = plan(tmp_path, TRUNKLINE_HOST=host, TRUNKLINE_PORT=str(port), edges=2)
+    assert found.address(1) == f"{address}:{port + 1}"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,7 +18,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-__all__ = ["Up", "free_ports", "is_ready", "started", "wait_until"]
+__all__ = ["Up", "is_ready", "started", "wait_until"]
 
 _SCRIPT = Path(sys.executable).with_name("trunkline")
 
@@ -107,7 +106,7 @@ class Up:
         self.children("")
         self._process.terminate()  # an orderly end also removes its files
         try:
-            self._process.wait(timeout=10)
+            self._process.wait(timeout=40)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -154,23 +153,11 @@ def started(
         yield up
 
 
-def wait_until(condition: Callable[[], object], *, within_s: float = 20.0) -> None:
+def wait_until(condition: Callable[[], object], *, within_s: float = 60.0) -> None:
     deadline = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < deadline, "the deadline passed"
         time.sleep(0.02)
-
-
-def free_ports(count: int) -> int:
-    """The first of `count` neighbouring ports that were free a moment ago."""
-    while True:
-        with contextlib.ExitStack() as stack, contextlib.suppress(OSError, OverflowError):
-            first: int = stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[
-                1
-            ]
-            for port in range(first + 1, first + count):
-                stack.enter_context(socket.create_server(("127.0.0.1", port)))
-            return first
 
 
 def is_ready(port: int) -> bool:

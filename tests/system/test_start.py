@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.processes import environment, free_port
+from tests.ports import free_port
+from tests.system.processes import environment
 
 
 def start(module: str, directory: Path, **settings: str) -> tuple[int, str]:
@@ -21,7 +22,7 @@ def start(module: str, directory: Path, **settings: str) -> tuple[int, str]:
         env=environment(**settings),
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
     )
     assert "Traceback" not in ended.stderr
     assert not ended.stdout

@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import wave
@@ -22,6 +21,7 @@ from ops.phone import line as line_module
 from ops.phone.dialects import known_dialects
 from tests.ops.phone.codecs_for_tests import need_encoder
 from tests.ops.phone.echo_edge import Conversation, EchoEdge, serving
+from tests.ports import free_port
 from workers.audio import amr_wb, codecs
 from workers.audio.codec import Pcm
 
@@ -307,16 +307,13 @@ def test_misbehaviour_is_named_and_the_exit_code_tells(output: Output) -> None:
 
 
 @pytest.fixture(scope="module")
-def free_port() -> int:
-    """Nobody listens there (any more)."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+def silent_port() -> int:
+    """Nobody listens there."""
+    return free_port()
 
 
-def test_nobody_listens(output: Output, free_port: int) -> None:
-    url = f"ws://127.0.0.1:{free_port}/media/twilio"
+def test_nobody_listens(output: Output, silent_port: int) -> None:
+    url = f"ws://127.0.0.1:{silent_port}/media/twilio"
     assert call("twilio", "--url", url, "--calls", "3") == 1
     assert output.failure() == (
         f"nothing answers at {url}: connection refused; is 'trunkline up' running?"
@@ -443,12 +440,12 @@ def best_correlation(said: Pcm, heard: Pcm) -> float:
 
 
 def test_checking_a_recording_leaves_no_trace(
-    tmp_path: Path, output: Output, free_port: int
+    tmp_path: Path, output: Output, silent_port: int
 ) -> None:
     old, new = tmp_path / "old.wav", tmp_path / "new.wav"
     old.write_bytes(b"kept")
     for path in (old, new):
-        url = f"ws://127.0.0.1:{free_port}/"
+        url = f"ws://127.0.0.1:{silent_port}/"
         assert call("twilio", "--url", url, "--record", str(path)) == 1
     assert old.read_bytes() == b"kept"
     assert not new.exists()

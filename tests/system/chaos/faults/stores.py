@@ -13,13 +13,14 @@ from pathlib import Path
 
 from common.errors import UsageError
 from ops import redis_server
+from tests.ports import free_port
 from tests.system.chaos.config import Config, Needs
 from tests.system.chaos.fault import Fault
 from tests.system.chaos.own_redis import Options
 from tests.system.chaos.probes import footprint
 from tests.system.chaos.row import Row
 from tests.system.chaos.stage import Stage
-from tests.system.processes import free_port, wait_until
+from tests.system.processes import wait_until
 
 __all__ = ["FAULTS"]
 
@@ -27,6 +28,7 @@ _LEAD_MS = 1500
 _OUTAGE_S = 2.0
 _NOT_READY_S = 1.0
 _BACK_MS = 1500
+_FLUSHES = 3
 _MIB = 1 << 20
 
 
@@ -50,6 +52,28 @@ def _restart_empty(config: Config, row: Row) -> None:
     row.expect(row.takeovers == 0, "calls changed hands though all workers lived")
 
 
+def _flush(config: Config, row: Row) -> None:
+    """Somebody's FLUSHALL: nobody loses a connection, and everything is gone."""
+    with Stage(config, Needs(lead_ms=_LEAD_MS)) as stage:
+        stage.talk()
+        for _ in range(_FLUSHES):
+            stage.system.redis.flushall()
+            began = time.monotonic()
+            wait_until(lambda: _owned(stage) >= config.calls, within_s=10.0)
+            took_ms = (time.monotonic() - began) * 1000
+            row.notes.append(f"all calls in Redis again after {took_ms:.0f} ms")
+            row.at_most(took_ms, _BACK_MS, "all calls in Redis again after, ms")
+            stage.wait_until_heard(100, calls=config.calls)
+            row.rounds += 1
+        stage.finish(row)
+        row.notes.append(_replays(stage))
+        announced = stage.counters.total("reannounced")
+        expected = _FLUSHES * config.calls
+        row.expect(announced >= expected, f"only {announced} calls were announced again")
+    row.gap_within(1000)
+    row.expect(row.takeovers == 0, "calls changed hands though all workers lived")
+
+
 def _outage(stage: Stage, row: Row, *, is_empty: bool) -> None:
     stage.talk()
     stage.redis.kill()
@@ -62,11 +86,11 @@ def _outage(stage: Stage, row: Row, *, is_empty: bool) -> None:
     stage.redis.start()
     back = time.monotonic()
     calls = stage.config.calls
-    wait_until(lambda: _owned(stage) >= calls, within_s=10.0)
+    wait_until(lambda: _owned(stage) >= calls)
     took_ms = (time.monotonic() - back) * 1000
     row.notes.append(f"all calls in Redis again after {took_ms:.0f} ms")
     row.at_most(took_ms, _BACK_MS, "all calls in Redis again after, ms")
-    wait_until(lambda: stage.system.edge.status("/readyz") == 200, within_s=5.0)
+    wait_until(lambda: stage.system.edge.status("/readyz") == 200)
     stage.wait_until_heard(100, calls=calls)
     row.rounds += 1
 
@@ -221,12 +245,12 @@ def _fill_the_disk(config: Config, row: Row) -> None:
                 except OSError:
                     row.rounds += 1
             began = time.monotonic()
-            wait_until(lambda: stage.system.edge.status("/readyz") == 503, within_s=10.0)
+            wait_until(lambda: stage.system.edge.status("/readyz") == 503)
             row.notes.append(f"not ready after {time.monotonic() - began:.1f} s")
             stage.last(3.0)
             ballast.unlink()
             back = time.monotonic()
-            wait_until(lambda: stage.system.edge.status("/readyz") == 200, within_s=10.0)
+            wait_until(lambda: stage.system.edge.status("/readyz") == 200)
             row.at_most(time.monotonic() - back, 3.0, "ready again after, s")
             stage.wait_until_heard(100, calls=config.calls)
             stage.finish(row)
@@ -252,6 +276,7 @@ def _no_small_disk() -> str:
 FAULTS = [
     Fault("F9", "kill -9 Redis, restart with its data after 2 s", _restart_with_data),
     Fault("F10", "kill -9 Redis, restart empty after 2 s", _restart_empty),
+    Fault("F10b", "Redis is flushed, and lives", _flush),
     Fault("F11", "Redis stands still for 3 s", _stand_still),
     Fault("F16", "5 % of the packets to and from Redis are lost", _lose_packets, _no_iptables),
     Fault("F18", "the disk of Redis is full", _fill_the_disk, _no_small_disk),
