@@ -22,7 +22,7 @@ __all__ = ["Call"]
 #: Seconds until an edge that does not answer counts as unreachable.
 DIAL_TIMEOUT_S = 10.0
 #: Seconds the far end may take to answer our close.
-CLOSE_TIMEOUT_S = 2.0
+CLOSE_TIMEOUT_S = 10.0
 #: Seconds beyond its plan after which a call is given up, because its socket takes no more.
 STUCK_S = 10.0
 #: uvloop's timers count whole milliseconds and round; this keeps them from firing early.

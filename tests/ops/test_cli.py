@@ -104,12 +104,12 @@ def test_every_command_has_help_with_an_example(
 
 def test_the_console_script_shows_its_version_and_is_quick_to_help() -> None:
     script = Path(sys.executable).with_name("trunkline")
-    version = subprocess.run([script, "--version"], capture_output=True, text=True, timeout=10)
+    version = subprocess.run([script, "--version"], capture_output=True, text=True, timeout=60)
     assert version.stdout.startswith("trunkline 0.")
     took_s = []
     for _ in range(3):
         began = time.perf_counter()
-        subprocess.run([script, "--help"], capture_output=True, timeout=10, check=True)
+        subprocess.run([script, "--help"], capture_output=True, timeout=60, check=True)
         took_s.append(time.perf_counter() - began)
     assert min(took_s) < 0.5
 
@@ -122,4 +122,4 @@ def test_a_reader_who_leaves_early_sees_no_traceback() -> None:
     doctor.stdout.close()
     with doctor.stderr:
         assert doctor.stderr.read() == b""
-    assert doctor.wait(timeout=10) in (0, 1)
+    assert doctor.wait(timeout=60) in (0, 1)

@@ -34,10 +34,10 @@ def test_a_tethered_process_ends_with_its_parent() -> None:
         assert parent.stdout.readline() == b"runs\n"
         parent.stdin.write(b"!")
         parent.stdin.flush()
-        assert parent.wait(timeout=10) == -signal.SIGKILL
+        assert parent.wait(timeout=60) == -signal.SIGKILL
         began = time.monotonic()
         assert parent.stdout.read() == b""
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 50
 
 
 def test_the_command_keeps_its_arguments_environment_and_exit_code() -> None:
@@ -47,7 +47,7 @@ def test_the_command_keeps_its_arguments_environment_and_exit_code() -> None:
         capture_output=True,
         text=True,
         env={"WORD": "said", "PATH": "/usr/bin:/bin"},
-        timeout=10,
+        timeout=60,
     )
     assert (done.stdout, done.stderr, done.returncode) == ("said two words\n", "", 7)
 
@@ -57,6 +57,6 @@ def test_a_command_that_is_not_there_is_one_line() -> None:
         [sys.executable, "-IS", _TETHER, "/no/such/command"],
         capture_output=True,
         text=True,
-        timeout=10,
+        timeout=60,
     )
     assert (done.stderr, done.returncode) == ("/no/such/command: No such file or directory\n", 1)

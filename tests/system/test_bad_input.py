@@ -11,7 +11,7 @@ from contextlib import closing
 import aiohttp
 import pytest
 
-from tests.system.processes import System
+from tests.system.processes import System, wait_until
 
 START = json.dumps(
     {
@@ -56,8 +56,9 @@ async def caller(echo: System) -> AsyncIterator[aiohttp.ClientSession]:
 @pytest.fixture
 def beside(echo: System) -> Iterator[None]:
     """A good call during the bad one."""
-    phone = echo.phone("twilio", "--seconds", "0.6", "--expect", "echo")
-    echo.wait_until_live(1)
+    started = echo.edge.metric("trunkline_edge_calls_started_total")
+    phone = echo.phone("twilio", "--seconds", "1", "--expect", "echo")
+    wait_until(lambda: echo.edge.metric("trunkline_edge_calls_started_total") > started)
     yield
     assert phone.call().behaved
     echo.wait_until_no_call_is_left()
@@ -65,7 +66,7 @@ def beside(echo: System) -> Iterator[None]:
 
 async def close_code(socket: aiohttp.ClientWebSocketResponse) -> int | None:
     """What the edge closed with, once it has."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             message = await socket.receive()
             if message.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
@@ -83,7 +84,7 @@ async def test_garbage_is_ignored_and_counted_and_its_call_lives(
 
 async def talk_garbage(caller: aiohttp.ClientSession, text: str) -> None:
     """A call that is fine but for one message in the middle."""
-    async with caller.ws_connect("/media/twilio") as socket, asyncio.timeout(10):
+    async with caller.ws_connect("/media/twilio") as socket, asyncio.timeout(30):
         await socket.send_str(START)
         await socket.send_str(text)
         await socket.send_str(MEDIA)
@@ -108,11 +109,9 @@ async def test_what_cannot_be_a_provider_is_closed(caller: aiohttp.ClientSession
         for each in (binary, long):
             await each.send_str(first)
         await binary.send_bytes(b"\x00\x01")
-        await long.send_str("x" * 65_537)
+        await long.send_str("x" * 1_000_000)
         assert await close_code(binary) == 1003
-        # 1006 when the rest of the message meets a socket that is closed already: the kernel then
-        # resets the connection, and what was sent on it last is lost.
-        assert await close_code(long) in (1009, 1006)
+        assert await close_code(long) == 1009
 
 
 async def test_a_provider_that_nobody_knows_is_not_found(caller: aiohttp.ClientSession) -> None:
@@ -127,15 +126,15 @@ def test_a_socket_that_breaks_in_mid_call_ends_it(echo: System) -> None:
     lost = {"provider": "twilio", "reason": "connection_lost"}
     before = echo.edge.metric("trunkline_edge_calls_ended_total", **lost)
     phone.end()
+    wait_until(lambda: echo.edge.metric("trunkline_edge_calls_ended_total", **lost) == before + 1)
     echo.wait_until_live(0)
-    assert echo.edge.metric("trunkline_edge_calls_ended_total", **lost) == before + 1
     echo.wait_until_no_call_is_left()
 
 
 def test_bytes_that_are_no_http_do_no_harm(echo: System) -> None:
     host, _, port = echo.host.partition(":")
     for rubbish in (b"\x16\x03\x01\x02\x00", b"GET /" + b"x" * 20_000, b"\r\n\r\n", b"\0" * 4096):
-        with closing(socket.create_connection((host, int(port)), timeout=5)) as raw:
+        with closing(socket.create_connection((host, int(port)), timeout=30)) as raw:
             raw.sendall(rubbish)
     assert echo.edge.status("/healthz") == 200
     assert "Traceback" not in echo.edge.log

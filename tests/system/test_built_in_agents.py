@@ -109,7 +109,7 @@ def test_a_parrot_that_is_interrupted_falls_silent_and_knows_how_much_was_heard(
         system.directory / "said.wav", silence(0.3), speech, silence(2.0), speech, silence(5.5)
     )
     url = f"ws://{system.host}/media/"
-    report = Phone("all", "--url", url, "--play", str(said)).report(within_s=40.0)
+    report = Phone("all", "--url", url, "--play", str(said)).report(within_s=90.0)
     assert {call.provider for call in report.calls} == set(providers())
     for call in report.calls:
         assert call.faults == []

@@ -86,13 +86,13 @@ def test_many_calls_at_once_lose_nothing_and_leave_nothing(echo: System) -> None
         ",".join(PROVIDERS), "--calls", str(calls_each), "--seconds", CALL_S, "--expect", "echo"
     )
     echo.wait_until_live(calls)
-    total = phone.report(within_s=float(CALL_S) + 20).total
+    total = phone.report(within_s=float(CALL_S) + 60).total
     assert (total.calls, total.calls_behaved) == (calls, calls)
     assert total.frames_heard == total.frames_sent == calls * float(CALL_S) * 50
     assert (total.frames_lost, total.frames_repeated) == (0, 0)
     assert (total.frames_out_of_order, total.frames_unknown) == (0, 0)
-    echo.wait_until_no_call_is_left(within_s=5.0)
-    wait_until(lambda: is_within(footprint(echo), before), within_s=5.0)
+    echo.wait_until_no_call_is_left()
+    wait_until(lambda: is_within(footprint(echo), before))
     assert echo.live_calls() == echo.worker.metric("trunkline_worker_calls") == 0
     print(f"round trip of {calls} calls, ms: {total.round_trip_ms}")
 

@@ -130,7 +130,7 @@ class Calls:
             codec: system.phone("telnyx", "--codec", codec, "--record", str(path), *arguments)
             for codec, path in paths.items()
         }
-        reports = {codec: phone.call(within_s=40.0) for codec, phone in phones.items()}
+        reports = {codec: phone.call(within_s=90.0) for codec, phone in phones.items()}
         ids = re.findall(r"call started call=(\w+) .* format=(\S+)", system.edge.log)
         recorded = {audio_format: system.directory / f"{call}.wav" for call, audio_format in ids}
         self._outcomes = {

@@ -141,7 +141,7 @@ class EchoEdge:
     def url(self) -> str:
         return f"ws://127.0.0.1:{self.port}/media/PROVIDER"
 
-    def wait_until(self, condition: Callable[[], bool], *, timeout_s: float = 10.0) -> None:
+    def wait_until(self, condition: Callable[[], bool], *, timeout_s: float = 30.0) -> None:
         deadline = time.monotonic() + timeout_s
         while not condition():
             assert time.monotonic() < deadline, "the far end waited in vain"
@@ -197,10 +197,10 @@ def serving(
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
-    assert started.wait(10)
+    assert started.wait(30)
     try:
         yield edge
     finally:
         stop[0]()
-        thread.join(10)
+        thread.join(30)
         assert not thread.is_alive()

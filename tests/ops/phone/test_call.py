@@ -55,7 +55,7 @@ async def call(
     app.router.add_get("/", serve)
     line = Line(dialect, script or Script(FRAMES, expects_echo=True))
     async with TestServer(app) as server, aiohttp.ClientSession() as session:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             await Call(line, url=str(server.make_url("/")), session=session).run()
         if over is not None:
             over.set()
@@ -345,7 +345,7 @@ async def test_hanging_up_says_stop() -> None:
     line = Line(DIALECTS["twilio"], Script(FRAMES * 100))
     async with TestServer(app) as server, aiohttp.ClientSession() as session:
         calls.append(Call(line, url=str(server.make_url("/")), session=session))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await calls[0].run()
     assert events[-1] == "stop"
     assert line.record.ending is Ending.INTERRUPTED
@@ -380,7 +380,7 @@ async def calling_raw_server(answer: bytes | None) -> AsyncIterator[tuple[Line, 
 
 
 async def test_hanging_up_while_it_dials() -> None:
-    async with calling_raw_server(None) as (line, placed), asyncio.timeout(5):
+    async with calling_raw_server(None) as (line, placed), asyncio.timeout(30):
         running = asyncio.create_task(placed.run())
         await asyncio.sleep(0)
         placed.hang_up()

@@ -37,8 +37,8 @@ __all__ = ["Caller", "Plan"]
 _FRAME_S = 0.020
 #: uvloop's timers count whole milliseconds and round; this keeps them from firing early.
 _ROUNDING_S = 0.0005
-_DIAL_TIMEOUT_S = 5.0
-_CLOSE_TIMEOUT_S = 2.0
+_DIAL_TIMEOUT_S = 30.0
+_CLOSE_TIMEOUT_S = 10.0
 _CONNECTION_LOST = 1006
 
 

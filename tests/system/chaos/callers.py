@@ -53,7 +53,7 @@ class Spec(msgspec.Struct):
     lead_frames: int = 0
     clear_every: int = 0
     receive_buffer: int = 0
-    patience_s: float = 8.0
+    patience_s: float = 30.0
 
 
 class _Callers:

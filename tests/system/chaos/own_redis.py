@@ -13,7 +13,7 @@ from ops import redis_server
 
 __all__ = ["Options", "OwnRedis"]
 
-_START_S = 15.0
+_START_S = 60.0
 
 
 class Options(NamedTuple):

@@ -42,8 +42,8 @@ from tests.system.processes import ROOT, Process, System, wait_until
 __all__ = ["Stage"]
 
 _AGENT = "tests.system.chaos.chain_agent:ChainAgent"
-_START_S = 15.0
-_FINISH_S = 20.0
+_START_S = 60.0
+_FINISH_S = 60.0
 _FRAME_MS = 20
 
 
@@ -189,7 +189,7 @@ class Stage:
 
     # The end.
 
-    def finish(self, row: Row, *, keys_within_s: float = 5.0, cut: bool = False) -> Tally:
+    def finish(self, row: Row, *, keys_within_s: float = 30.0, cut: bool = False) -> Tally:
         """All hang up; fills the row with what the checker found. `cut`: calls may have ended
         before, because the fault ends them."""
         self.groups.tell("hang_up")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 
 from tests.system.chaos.fault import Fault
 
@@ -20,5 +21,5 @@ def known_faults() -> dict[str, Fault]:
 
 
 def _order(fault: Fault) -> tuple[int, str]:
-    number = fault.name.removeprefix("F")
-    return (int(number), "") if number.isdecimal() else (0, fault.name)
+    number = re.match(r"F(\d+)", fault.name)
+    return (int(number[1]) if number else 0, fault.name)

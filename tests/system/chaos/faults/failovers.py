@@ -14,7 +14,7 @@ from tests.system.processes import wait_until
 __all__ = ["FAULTS"]
 
 _LEAD_MS = 1500
-_FAILOVER_S = 15.0
+_FAILOVER_S = 40.0
 
 
 def _kill_the_primary(config: Config, row: Row) -> None:
