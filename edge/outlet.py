@@ -25,6 +25,8 @@ WRITER_LIMIT_BYTES = 4096
 
 _CLOSE_TIMEOUT_S = 2.5  # aiohttp itself waits for the peer's answer, but not for room to write
 _PING_EVERY_S = 1.0
+_READ_AWAY_BYTES = 4_194_304
+_CHUNK_BYTES = 65_536
 _BUFFER_BYTES = 4096
 _NOT_SENT_BYTES = 8192
 #: A peer whose kernel has acknowledged nothing for so long is gone, and so is what it was sent.
@@ -59,6 +61,7 @@ class Outlet:
         self._next_ping_at = 0.0
         self._answers_pings = False
         self._cleared_at: float | None = None
+        self._held: socket.socket | None = None
 
     def clear_arrived(self) -> None:
         """From now on it counts how long the caller is kept from silence."""
@@ -100,6 +103,32 @@ class Outlet:
     async def close(self, code: int, reason: str) -> None:
         """Nobody may read the socket meanwhile: aiohttp waits for the peer's close frame only
         then, and without that wait the peer may see a reset instead of our code."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
-                await self._peer.close(code=code, message=reason.encode())
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+                    await self._peer.close(code=code, message=reason.encode())
+                    if self._held is not None:
+                        await _read_away(self._held)
+        finally:
+            if self._held is not None:
+                self._held.close()
+
+    def hold_open(self) -> None:
+        """To be called in the very turn of the loop in which aiohttp tells of a frame that is none:
+        it has sent the close frame and closes the connection in the next. What the peer is still
+        sending would be answered with a reset, and who meets one while sending does not look for
+        a close code. So the connection stays until `close`."""
+        connection = self._peer.get_extra_info("socket")
+        if connection is not None and connection.fileno() >= 0:
+            with suppress(OSError):  # no descriptor to be had: then let there be a reset
+                self._held = connection.dup()
+
+
+async def _read_away(connection: socket.socket) -> None:
+    """Until the peer has closed its side too, or has sent enough of what nobody wants."""
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_WR)
+        loop = asyncio.get_running_loop()
+        left = _READ_AWAY_BYTES
+        while left > 0 and (data := await loop.sock_recv(connection, _CHUNK_BYTES)):
+            left -= len(data)

@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Coroutine
 from typing import NamedTuple
 
-from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
+from aiohttp import WebSocketError, WSCloseCode, WSMessage, WSMsgType, web
 
 from common.commands import ClearPlayback, Command
 from common.events import AudioReceived, CallEnded, CallStarted, EndReason, Event, MarkReached
@@ -26,6 +26,7 @@ from edge.downlink import Subscriber
 from edge.entrances import Entrance
 from edge.lanes import EdgeLane, EdgeLanes
 from edge.outlet import Outlet
+from edge.seldom import Seldom
 from edge.settings import EdgeSettings
 from edge.stream import Stream
 from edge.uplink import CallEvents
@@ -33,11 +34,20 @@ from edge.uplink import CallEvents
 __all__ = ["Session"]
 
 _log = logging.getLogger(__name__)
+_seldom = Seldom(_log)
 
 #: A provider that takes nothing for five seconds and then goes on is put up with.
 _STUCK_TIMEOUT_S = 5.5
 #: How far behind what it should have been sent such a provider may stay.
 _OVERDUE_S = 2.0
+
+
+#: What is wrong with a frame that is none, by the code that aiohttp closes with; its own words
+#: repeat what the peer sent.
+_BROKEN_FRAMES: dict[int, str] = {
+    WSCloseCode.MESSAGE_TOO_BIG: "message too big",
+    WSCloseCode.INVALID_TEXT: "text is no UTF-8",
+}
 
 
 class _Attachment(NamedTuple):
@@ -102,7 +112,10 @@ class Session:
         now = time.monotonic()
         silent_s = now - self._last_message
         if call is None:
-            if silent_s > (self._entrance.start_timeout_s or settings.start_timeout_s):
+            patience_s = self._entrance.start_timeout_s or settings.start_timeout_s
+            if silent_s > patience_s and self._stream.close is None:
+                metrics.CALLS_REFUSED.labels("no_start").inc()
+                _seldom.info("call refused", "no_start")
                 self.end(EndReason.PROTOCOL_VIOLATED, WSCloseCode.POLICY_VIOLATION, "no start")
         elif silent_s > settings.idle_timeout_s:
             self.end(EndReason.CONNECTION_LOST, WSCloseCode.POLICY_VIOLATION, "no message")
@@ -125,11 +138,12 @@ class Session:
                 self._publish(events)
                 if len(events) != 1 or not isinstance(events[0], AudioReceived):
                     self._settle()
-            elif message.type is WSMsgType.ERROR:
-                # Not a WebSocket any more: too big a message, no UTF-8, a frame against RFC 6455.
-                self._metrics.ignored("websocket_error")
-                code = self._socket.close_code or WSCloseCode.PROTOCOL_ERROR
-                self.end(EndReason.PROTOCOL_VIOLATED, code, str(message.data))
+            elif message.type is WSMsgType.ERROR and isinstance(message.data, WebSocketError):
+                # Of other errors the peer is not to blame: the connection is lost, `run` says so.
+                self._ignored("websocket_error")
+                self._outlet.hold_open()
+                detail = _BROKEN_FRAMES.get(message.data.code, "broken frame")
+                self.end(EndReason.PROTOCOL_VIOLATED, message.data.code, detail)
 
     async def _answer(self, control: WSMessage) -> None:
         if control.type is WSMsgType.PING:
@@ -140,9 +154,13 @@ class Session:
     def _settle(self) -> None:
         """What is not just a frame of audio may leave something to count, send or wait for."""
         for reason, count in self._stream.ignored.items():
-            self._metrics.ignored(reason, count)
+            self._ignored(reason, count)
         self._stream.ignored.clear()
         self._wakeup.set()
+
+    def _ignored(self, reason: str, count: int = 1) -> None:
+        self._metrics.ignored(reason, count)
+        _seldom.info("messages ignored", reason, times=count, call=self.call_id)
 
     async def _write(self) -> None:
         """Send what is due, sleep until more is; returns when the socket is to be closed."""

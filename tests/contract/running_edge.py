@@ -111,6 +111,11 @@ class Peer:
                 if opcode == CLOSE:
                     return int.from_bytes(payload[:2])
 
+    async def rest(self) -> bytes:
+        """What comes until the edge closes the connection; raises where it resets it."""
+        async with asyncio.timeout(5):
+            return await self._reader.read()
+
 
 @asynccontextmanager
 async def running_edge(redis_url: str, **settings: str) -> AsyncIterator[RunningEdge]:

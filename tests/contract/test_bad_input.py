@@ -110,6 +110,17 @@ class TestB9:
             assert await peer.close_code() == 1009
         await until(lambda: leaves_nothing(redis))
 
+    @pytest.mark.parametrize("size", [100_000, 1_000_000])
+    async def test_peer_that_is_still_sending_is_closed_and_not_reset(
+        self, edge: RunningEdge, size: int
+    ) -> None:
+        """Who meets a reset while sending does not look for a close code."""
+        async with edge.peer("/media/twilio") as peer:
+            await open_call(peer)
+            peer.frame(TEXT, b" " * size)
+            assert await peer.close_code() == 1009
+            assert await peer.rest() == b""
+
     async def test_message_of_exactly_the_limit_is_read(self, edge: RunningEdge) -> None:
         async with edge.peer("/media/twilio") as peer:
             await open_call(peer)

@@ -78,6 +78,38 @@ async def test_socket_is_closed_with_our_code(serve: Serve) -> None:
     assert (message.type, message.data, message.extra) == (WSMsgType.CLOSE, 1012, "edge restarts")
 
 
+async def test_connection_that_aiohttp_gives_up_stays_until_the_peer_has_said_all(
+    serve: Serve,
+) -> None:
+    async def read(outlet: Outlet) -> None:
+        message = await outlet._peer.receive()
+        assert message.type is WSMsgType.ERROR
+        outlet.hold_open()
+        await outlet.close(1002, "")
+
+    socket = await serve(read)
+    await socket.send_frame(b"no text: \xff", WSMsgType.TEXT)
+    for _ in range(30):
+        await socket.send_bytes(bytes(100_000))
+    message = await socket.receive()
+    assert (message.type, message.data) == (WSMsgType.CLOSE, 1007)
+
+
+async def test_connection_that_is_gone_already_cannot_be_held(serve: Serve) -> None:
+    outlets: list[Outlet] = []
+
+    async def wait(outlet: Outlet) -> None:
+        await outlet._peer.receive()
+        await until(lambda: outlet._peer.get_extra_info("socket").fileno() < 0)
+        outlet.hold_open()
+        outlets.append(outlet)
+
+    socket = await serve(wait)
+    await socket.close()
+    await until(lambda: bool(outlets))
+    assert outlets[0]._held is None
+
+
 async def test_peer_that_takes_nothing_is_noticed(serve: Serve) -> None:
     outlets: list[Outlet] = []
 

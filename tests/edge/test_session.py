@@ -21,6 +21,7 @@ from common.events import (
     MarkReached,
     ProviderFailed,
 )
+from edge import app
 from edge.stream import Stream
 from tests.chaos_proxy import ChaosProxy
 from tests.edge.calls import FRAME, Caller, Closed, RunningEdge, counted, running_edge
@@ -162,11 +163,28 @@ async def test_worker_that_finishes_a_call_under_way_is_a_call_lost(edge: Runnin
     assert await edge.worker.keys_left() == []
 
 
+async def test_caller_who_vanishes_in_silence_is_not_blamed_for_it(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "_HEARTBEAT_S", 0.5)
+    blamed = {"provider": "twilio", "reason": "websocket_error"}
+    before = counted("trunkline_edge_ignored_total", **blamed)
+    async with running_edge(redis_url) as edge:
+        _, call = await edge.call(autoping=False)
+        ended = (await call.events(last=CallEnded))[-1]
+        assert ended == CallEnded(EndReason.CONNECTION_LOST, "close code 1006")
+        assert counted("trunkline_edge_ignored_total", **blamed) == before
+
+
 class TestNoStart:
     async def test_silent_socket_is_closed_1008(self, redis_url: str) -> None:
+        before = counted("trunkline_edge_calls_refused_total", reason="no_start")
         async with running_edge(redis_url, start_timeout_s=0.1) as edge:
-            caller = await edge.connect()
+            slow, caller = await edge.connect(), await edge.connect()
             assert await caller.closed() == Closed(1008, "no start")
+            await asyncio.sleep(0.6)  # the other does not answer the close yet
+            assert await slow.closed() == Closed(1008, "no start")
+        assert counted("trunkline_edge_calls_refused_total", reason="no_start") == before + 2
 
     async def test_socket_that_talks_but_never_starts_is_closed_1008(self, redis_url: str) -> None:
         async with running_edge(redis_url, start_timeout_s=0.3) as edge:
@@ -203,6 +221,25 @@ class TestBadInput:
         ended = (await call.events(last=CallEnded))[-1]
         assert isinstance(ended, CallEnded)
         assert ended.reason is EndReason.PROTOCOL_VIOLATED
+
+    async def test_peer_that_is_still_sending_is_told_why_it_is_closed(
+        self, edge: RunningEdge
+    ) -> None:
+        """A reset would tell it nothing."""
+        caller, _ = await edge.call()
+        await caller.socket.send_str("x" * 1_000_000)
+        assert (await caller.closed()).code == 1009
+
+    async def test_log_repeats_nothing_of_a_broken_frame(
+        self, edge: RunningEdge, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO)
+        caller, call = await edge.call()
+        await caller.socket.send_frame(b"S", WSMsgType.CLOSE)
+        assert (await caller.closed()).code == 1002
+        ended = (await call.events(last=CallEnded))[-1]
+        assert ended == CallEnded(EndReason.PROTOCOL_VIOLATED, "broken frame")
+        assert "bytearray" not in " ".join(str(vars(record)) for record in caplog.records)
 
     async def test_binary_message_is_closed_1003(self, edge: RunningEdge) -> None:
         caller, call = await edge.call()
@@ -345,7 +382,8 @@ async def test_log_tells_the_call_but_neither_audio_nor_digits(
     await caller.stop()
     await call.events(last=CallEnded)
     ours = [record for record in caplog.records if record.name.startswith(("edge", "common"))]
-    assert [record.message for record in ours] == ["call started", "call ended"]
+    messages = [record.message for record in ours if record.message != "messages ignored"]
+    assert messages == ["call started", "call ended"]
     facts = " ".join(str(vars(record)) for record in ours)
     assert "CA1" in facts
     assert "payload" not in facts
