@@ -6,6 +6,7 @@ Rule 2: a file is only a file: neither a name nor a playlist makes libav open an
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,11 +14,16 @@ import av
 import numpy as np
 
 from common.errors import AgentError
-from workers.audio.codec import Pcm
+from workers.audio.av_codec import samples_of
 from workers.audio.resampler import MAX_HZ, MIN_HZ
 from workers.sound import Sound
 
 __all__ = ["load_sound"]
+
+#: A worker holds whole files in memory, several at a time.
+_MAX_S = 30 * 60
+
+_SAMPLE_BYTES = 2
 
 _KINDS = {"format_whitelist": "wav,flac,mp3,ogg"}
 
@@ -25,20 +31,20 @@ _KINDS = {"format_whitelist": "wav,flac,mp3,ogg"}
 def load_sound(path: str | Path) -> Sound:
     """Reads, decodes and mixes all channels to one: blocks for as long as that takes.
 
-    Raises AgentError, naming the file, when it is no such file, damaged, or without a sample."""
+    Raises AgentError, naming the file, when it is no such file, damaged, without a sample, or
+    longer than half an hour."""
     try:
         with open(path, "rb") as file:
             sound = _read(file)
-    except (av.error.InvalidDataError, av.error.EOFError):
+    # ArgumentError: a kind of file that libav knows and that is none of ours.
+    except (av.error.InvalidDataError, av.error.EOFError, av.error.ArgumentError):
         raise AgentError(f"{path}: damaged, or no WAV, FLAC, MP3 or Ogg file") from None
-    # ValueError: a name that cannot be one, or sound that changes its rate on the way.
+    # ValueError: a name that cannot be one, sound that changes its rate on the way, and our own.
     except (OSError, ValueError, av.error.FFmpegError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise AgentError(f"{path}: {reason}") from None
     if not len(sound.pcm):
         raise AgentError(f"{path}: holds no sound")
-    if not MIN_HZ <= sound.rate_hz <= MAX_HZ:
-        raise AgentError(f"{path}: {sound.rate_hz} Hz is not within {MIN_HZ} to {MAX_HZ} Hz")
     return sound
 
 
@@ -49,8 +55,14 @@ def _read(file: BinaryIO) -> Sound:
         if not known:
             return Sound(np.zeros(0, np.int16), MIN_HZ)
         stream = known[0]
+        if not MIN_HZ <= stream.rate <= MAX_HZ:
+            raise ValueError(f"{stream.rate} Hz is not within {MIN_HZ} to {MAX_HZ} Hz")
         mixer = av.AudioResampler("s16", "mono", stream.rate)
-        mixed = [part for frame in container.decode(stream) for part in mixer.resample(frame)]
-        mixed += mixer.resample(None)
-        pieces: list[Pcm] = [part.to_ndarray()[0] for part in mixed]
-        return Sound(np.concatenate(pieces or [np.zeros(0, np.int16)]), stream.rate)
+        most = _MAX_S * stream.rate * _SAMPLE_BYTES
+        data = bytearray()  # grows where it is: pieces to be joined would take twice the memory
+        for frame in chain(container.decode(stream), (None,)):
+            for part in mixer.resample(frame):
+                data += samples_of(part).data
+            if len(data) > most:
+                raise ValueError(f"lasts longer than {_MAX_S // 60} min: play it in parts")
+        return Sound(np.frombuffer(data, np.int16), stream.rate)

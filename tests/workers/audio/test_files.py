@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from common.errors import AgentError
 from workers.audio import g711
 from workers.audio.codec import Pcm
+from workers.audio import files
 from workers.audio.files import load_sound
 from workers.sound import Sound
 
@@ -142,12 +143,24 @@ def test_full_scale_on_both_channels_does_not_wrap(tmp_path: Path) -> None:
         (wav_file(b"", 8000), "holds no sound"),
         (wav_file(bytes(2000), 8000, tag=0xBEEF), "holds no sound"),  # a codec that nobody knows
         (wav_file(bytes(2000), 2000), "2000 Hz is not within 4000 to 192000 Hz"),
+        (b"FORM\0\0\0\x1eAIFFCOMM\0\0\0\x12" + bytes(18), "damaged, or no WAV, FLAC, MP3 or Ogg"),
         (b"#EXTM3U\n#EXTINF:10,\n/etc/hostname\n", "damaged, or no WAV"),
     ],
 )
 def test_what_is_no_sound_is_named(content: bytes, reason: str, tmp_path: Path) -> None:
     path = written(tmp_path, content, name="odd.wav")
     with pytest.raises(AgentError, match=f"odd.wav: {reason}"):
+        load_sound(path)
+
+
+def test_what_would_fill_the_memory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_MAX_S", 60)
+    minute = bytes(60 * 2 * 8000)
+    assert len(load_sound(written(tmp_path, wav_file(minute, 8000))).pcm) == 60 * 8000
+    path = written(tmp_path, wav_file(minute + bytes(2), 8000), name="long.wav")
+    with pytest.raises(AgentError, match=r"long\.wav: lasts longer than 1 min: play it in parts"):
         load_sound(path)
 
 
