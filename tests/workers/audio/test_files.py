@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from common.errors import AgentError
-from workers.audio import g711
+from workers.audio import files, g711
 from workers.audio.codec import Pcm
-from workers.audio import files
 from workers.audio.files import load_sound
 from workers.sound import Sound
 
