@@ -24,9 +24,8 @@ def configure(process: str, *, level: str, log_format: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # One line a malformed request, written by aiohttp with a traceback, is a log flood on demand.
-    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
-    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    # It warns of what a peer offers, in the peer's own words, as often as the peer likes.
+    logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)
 
 
 class _Formatter(logging.Formatter):
