@@ -41,11 +41,15 @@ _MAX_LOSSES = 5
 _LOSSES_S = 60.0
 #: That an edge needs: the hash and the events.
 _KEYS_OF_A_CALL = 2
+#: How long a call whose keys have vanished waits for its owner. That one has no reason to be dead;
+#: but where nothing happens, it looks after its calls every five seconds only.
+_LIVING_OWNER_S = 8.0
 
 
 class Terms(NamedTuple):
     """`ring_s`: for how long events are kept for a Redis that may lose them. `take_s`: how long a
-    call waits for a worker. `owner_s`: how long it waits, announced again, for the one it had."""
+    call waits for a worker. `owner_s`: how long it waits, announced to another server, for the one
+    it had."""
 
     edge_id: str
     ring_s: float
@@ -67,7 +71,8 @@ class Fates(NamedTuple):
 
 class _State(Enum):
     LIVE = auto()
-    RESYNCING = auto()  # Redis may lack some: events wait until it has said which it has
+    RESYNCING = auto()  # another server: events wait until it has said which it has
+    VANISHED = auto()  # the same, and it has lost the call: likewise
     DONE = auto()
 
 
@@ -135,18 +140,31 @@ class CallEvents:
             return
         losses.append(now)
         metrics.CALLS_VANISHED.inc()
-        self.hold()
+        self._hold(_State.VANISHED)
         self._fates.vanished()
 
     def hold(self) -> None:
-        """Redis may have lost events: keep them here until `announce_again` has been answered."""
+        """Redis is another server: keep events here until `announce_again` has been answered."""
         if self._state is not _State.DONE:
-            self._state = _State.RESYNCING
-            if self._resyncing_since is None:
-                self._resyncing_since = _now()
+            self._hold(_State.RESYNCING)
+
+    def _hold(self, state: _State) -> None:
+        self._state = state
+        if self._resyncing_since is None:
+            self._resyncing_since = _now()
+
+    @property
+    def _is_held(self) -> bool:
+        return self._state in (_State.RESYNCING, _State.VANISHED)
+
+    @property
+    def _owner_s(self) -> float:
+        """How long it is to wait for the owner it had."""
+        owner_s = self._terms.owner_s
+        return max(owner_s, _LIVING_OWNER_S) if self._state is _State.VANISHED else owner_s
 
     def announce_again(self) -> None:
-        if self._state is not _State.RESYNCING:
+        if not self._is_held:
             return
         metrics.CALLS_REANNOUNCED.inc()
         request = bus.announce(
@@ -154,23 +172,23 @@ class CallEvents:
             self._terms.edge_id,
             self._start,
             read_up_to=self._read_up_to,
-            keep_ms=round(self._terms.owner_s * 1000),
+            keep_ms=round(self._owner_s * 1000),
         )
         self._writer.submit(request, self._announced_again)
 
     def _announced_again(self, reply: Any) -> None:
-        if isinstance(reply, ServerChangedError) or self._state is not _State.RESYNCING:
+        if isinstance(reply, ServerChangedError) or not self._is_held:
             return
         if bus.has_ended(reply) or self._refused(reply):
             self._end(None if self._has_ended else self._fates.lost)
             return
+        self._wait_for_worker(self._owner_s + self._terms.take_s)
         self._state = _State.LIVE
         self._resyncing_since = None
         missing = self._ring.after(reply)
         for event in missing:
             self._write(event.sequence, event.data)
         metrics.EVENTS_REPLAYED.inc(len(missing))
-        self._wait_for_worker(self._terms.owner_s + self._terms.take_s)
         self._end_if_stored()
 
     # What Redis answers.

@@ -207,6 +207,16 @@ class TestKeysThatVanish:
         assert await digits(redis) == "1234"
         assert call.fates == ["vanished"]
 
+    async def test_owner_has_time_to_notice(self, call: Call, redis: Redis) -> None:
+        await call.announce()
+        await redis.flushdb()
+        await call.append("1")
+        await call.announce_again()
+        kept_until = float(await redis.hget(KEYS.call, "kept_until") or 0)
+        ((entry_id, _),) = await redis.xrange(KEYS.calls)
+        announced_at = float(entry_id.partition(b"-")[0])
+        assert kept_until - announced_at == pytest.approx(8000, abs=100)
+
     async def test_several_events_at_once_tell_of_it_once(self, call: Call, redis: Redis) -> None:
         await call.announce()
         await redis.flushdb()
