@@ -213,7 +213,8 @@ class TestKeysThatVanish:
         await call.append("1")
         await call.announce_again()
         kept_until = float(await redis.hget(KEYS.call, "kept_until") or 0)
-        ((entry_id, _),) = await redis.xrange(KEYS.calls)
+        entries: Any = await redis.xrange(KEYS.calls)
+        ((entry_id, _),) = entries
         announced_at = float(entry_id.partition(b"-")[0])
         assert kept_until - announced_at == pytest.approx(8000, abs=100)
 

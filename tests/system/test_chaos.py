@@ -11,7 +11,7 @@ from tests.system.chaos.fault import run
 from tests.system.chaos.faults import known_faults
 from tests.system.chaos.row import table
 
-FAULTS = ["baseline", "mutants", "F1", "F2", "F4", "F6", "F9", "F10", "F11"]
+FAULTS = ["baseline", "mutants", "F1", "F2", "F4", "F6", "F9", "F10", "F10b", "F11"]
 CALLS = 20
 ROUNDS = 5
 
