@@ -12,7 +12,7 @@ from tests.common.verbs import LANE, Bus
 
 @pytest.fixture
 async def call(redis_url: str) -> AsyncIterator[Bus]:
-    link = Link(redis_url, timeout_s=2.0)
+    link = Link(redis_url, timeout_s=10.0)
     yield Bus(link)
     await link.close()
 

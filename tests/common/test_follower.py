@@ -45,7 +45,7 @@ async def proxy(redis_url: str) -> AsyncIterator[ChaosProxy]:
 
 @pytest.fixture
 async def reader(proxy: ChaosProxy) -> AsyncIterator[Reader]:
-    link = Link(proxy.url, timeout_s=0.2)
+    link = Link(proxy.url, timeout_s=5.0)
     reader = Reader(link)
     async with background(reader.follower.run()):
         yield reader

@@ -57,7 +57,7 @@ def test_signal_lets_the_process_drain(number: signal.Signals) -> None:
         process.send_signal(number)
         assert said(process) == "draining"
         assert said(process) == "drained"
-        assert process.wait(10) == 0
+        assert process.wait(50) == 0
 
 
 def test_second_signal_ends_the_process_at_once() -> None:
@@ -66,7 +66,7 @@ def test_second_signal_ends_the_process_at_once() -> None:
         process.terminate()
         assert said(process) == "draining"
         process.terminate()
-        assert process.wait(10) == 130
+        assert process.wait(50) == 130
 
 
 @pytest.mark.parametrize(
@@ -79,13 +79,13 @@ def test_second_signal_ends_the_process_at_once() -> None:
 def test_usage_error_is_one_message_and_its_exit_code(error: str, code: int, text: str) -> None:
     script = f"async def main(stopping): raise {error}\nsys.exit(run('test', main))"
     with started(script) as process:
-        _, stderr = process.communicate(timeout=10)
+        _, stderr = process.communicate(timeout=60)
         assert (process.returncode, stderr) == (code, text)
 
 
 def test_bug_shows_its_traceback() -> None:
     with started("async def main(stopping): 1 / 0\nrun('test', main)") as process:
-        _, stderr = process.communicate(timeout=10)
+        _, stderr = process.communicate(timeout=60)
         assert process.returncode == 1
         assert "ZeroDivisionError" in stderr
 
@@ -158,4 +158,4 @@ sys.exit(run("test", main))
 """
     with started(script) as process:
         assert said(process) == "True True"
-        assert process.wait(10) == 0
+        assert process.wait(50) == 0

@@ -135,7 +135,7 @@ class TestRelease:
         try:
             await until(lambda: is_blocked(call))
             await call.release()
-            async with asyncio.timeout(5.0):
+            async with asyncio.timeout(20.0):
                 (reply,) = await waiting
             assert [taken.call_id for taken in bus.read_taken(reply)] == ["c1"]
         finally:

@@ -105,7 +105,7 @@ class Peer:
 
     async def close_code(self) -> int:
         """With which code the edge closes, whatever it says before."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while True:
                 opcode, payload = await self.next_frame()
                 if opcode == CLOSE:
@@ -113,7 +113,7 @@ class Peer:
 
     async def rest(self) -> bytes:
         """What comes until the edge closes the connection; raises where it resets it."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             return await self._reader.read()
 
 
@@ -121,7 +121,7 @@ class Peer:
 async def running_edge(redis_url: str, **settings: str) -> AsyncIterator[RunningEdge]:
     environ = {
         "REDIS_URL": redis_url,
-        "TRUNKLINE_TAKE_TIMEOUT_S": "0.3",
+        "TRUNKLINE_TAKE_TIMEOUT_S": "3",
         **{f"TRUNKLINE_{name.upper()}": value for name, value in settings.items()},
     }
     configuration = configure(environ)

@@ -71,7 +71,7 @@ class Caller:
     async def stop(self) -> None:
         await self.say(event="stop", streamSid="MZ1", stop={})
 
-    async def hear(self, timeout: float = 5.0) -> Any:
+    async def hear(self, timeout: float = 20.0) -> Any:
         """The next frame, decoded."""
         message = await self.socket.receive(timeout)
         assert message.type is WSMsgType.TEXT, message
@@ -84,7 +84,7 @@ class Caller:
             heard.append(await self.hear())
         return heard
 
-    async def closed(self, timeout: float = 5.0) -> Closed:
+    async def closed(self, timeout: float = 20.0) -> Closed:
         """How the edge closed the socket; what it had sent before is passed over."""
         while (message := await self.socket.receive(timeout)).type is not WSMsgType.CLOSE:
             assert message.type in (WSMsgType.TEXT, WSMsgType.BINARY), message
@@ -135,8 +135,8 @@ class Worker:
         self._lane = lane
 
     async def take(self) -> OwnedCall:
-        take = bus.take(self._lane, "w1", block_ms=5000)
-        _, reply = await self._link.execute([bus.create_group(self._lane), take], block_s=5.0)
+        take = bus.take(self._lane, "w1", block_ms=20_000)
+        _, reply = await self._link.execute([bus.create_group(self._lane), take], block_s=20.0)
         (taken,) = bus.read_taken(reply)
         keys = self._lane.keys(taken.call_id)
         (claimed,) = await self._link.execute([bus.claim(keys, "token")])

@@ -64,7 +64,7 @@ async def proxy(redis_url: str) -> AsyncIterator[ChaosProxy]:
 
 @pytest.fixture
 async def downlink(proxy: ChaosProxy) -> AsyncIterator[Downlink]:
-    link = Link(proxy.url, timeout_s=0.2)
+    link = Link(proxy.url, timeout_s=5.0)
     downlink = Downlink(link, tick_s=0.001)
     async with background(downlink.run()):
         yield downlink

@@ -68,6 +68,6 @@ async def test_edge_does_not_leave_before_the_end_of_its_calls_is_stored(
         await lane.writer.flushed()
         assert not leaving.done()
         call.append(CallEnded(EndReason.EDGE_DRAINED), at_ms=2)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await leaving
     assert await redis.xlen(keys.events) == 2

@@ -24,7 +24,7 @@ async def proxy(redis_url: str) -> AsyncIterator[ChaosProxy]:
 
 @pytest.fixture
 async def writer(proxy: ChaosProxy) -> AsyncIterator[Writer]:
-    link = Link(proxy.url, timeout_s=0.2)
+    link = Link(proxy.url, timeout_s=5.0)
     writer = Writer(link, tick_s=0.001)
     async with background(writer.run()):
         yield writer
@@ -50,6 +50,7 @@ async def test_lease_is_taken_at_once_and_renewed(writer: Writer, redis: Redis) 
             return await ends_at(redis) > first
 
         await until(is_renewed)
+    await writer.flushed()
     seconds, microseconds = await redis.time()
     assert await ends_at(redis) <= seconds * 1000 + microseconds / 1000 + 100
 

@@ -20,7 +20,7 @@ from common.events import DtmfReceived, Event
 from common.wire import decode_event
 from tests.edge.calls import Caller, Closed
 from tests.ports import free_port
-from tests.waiting import until
+from tests.waiting import Starvation, until
 
 
 @asynccontextmanager
@@ -69,7 +69,7 @@ async def test_sigterm_ends_calls_with_1012_and_the_process_with_0(redis_url: st
             REDIS_URL=redis_url, TRUNKLINE_PORT=str(port), TRUNKLINE_DRAIN_TIMEOUT_S="0.1"
         ) as process,
     ):
-        await until(lambda: is_ready(client, port), timeout=20)
+        await until(lambda: is_ready(client, port), timeout=60)
         caller = Caller(await client.ws_connect(f"http://127.0.0.1:{port}/media/twilio"))
         await caller.start()
         process.send_signal(signal.SIGTERM)
@@ -90,21 +90,23 @@ async def test_draining_edge_takes_no_call_and_serves_those_that_live(
             REDIS_URL=redis_url, TRUNKLINE_PORT=str(port), TRUNKLINE_DRAIN_TIMEOUT_S="60"
         ) as process,
     ):
-        await until(lambda: is_ready(client, port), timeout=20)
+        await until(lambda: is_ready(client, port), timeout=60)
         caller = Caller(await client.ws_connect(f"http://127.0.0.1:{port}/media/twilio"))
         await caller.start()
 
         await caller.press("1")
         await until(lambda: has_stored(redis, DtmfReceived("1")))
+        starvation, began = Starvation(process.pid), time.monotonic()
         process.send_signal(signal.SIGTERM)
-        await until(lambda: is_closed(port), timeout=0.1)
+        await until(lambda: is_closed(port))
+        assert time.monotonic() - began - starvation.seconds < 0.1
         await caller.press("2")
         await until(lambda: has_stored(redis, DtmfReceived("2")))
         # A connection from before may ask, but brings no call.
         assert not await is_ready(client, port)
         await caller.stop()
         assert await caller.closed() == Closed(1000, "")
-        await asyncio.wait_for(process.communicate(), 5)
+        await asyncio.wait_for(process.communicate(), 30)
         assert process.returncode == 0
         assert not await redis.exists("{trunkline:0}:edges")
 
@@ -117,16 +119,16 @@ async def test_edge_that_stood_still_does_not_blame_its_callers(
     async with (
         ClientSession() as client,
         started(
-            REDIS_URL=redis_url, TRUNKLINE_PORT=str(port), TRUNKLINE_IDLE_TIMEOUT_S="0.8"
+            REDIS_URL=redis_url, TRUNKLINE_PORT=str(port), TRUNKLINE_IDLE_TIMEOUT_S="1.5"
         ) as process,
     ):
-        await until(lambda: is_ready(client, port), timeout=20)
+        await until(lambda: is_ready(client, port), timeout=60)
         caller = Caller(await client.ws_connect(f"http://127.0.0.1:{port}/media/twilio"))
         await caller.start()
         for digit in "123":
             process.send_signal(signal.SIGSTOP)
             began = time.monotonic()
-            await until(lambda began=began: time.monotonic() - began > 1.0)
+            await until(lambda began=began: time.monotonic() - began > 1.7)
             await caller.press(digit)
             process.send_signal(signal.SIGCONT)
             await until(lambda digit=digit: has_stored(redis, DtmfReceived(digit)))
@@ -139,14 +141,14 @@ async def test_second_signal_ends_the_process_at_once(redis_url: str) -> None:
         ClientSession() as client,
         started(REDIS_URL=redis_url, TRUNKLINE_PORT=str(port)) as process,
     ):
-        await until(lambda: is_ready(client, port), timeout=20)
+        await until(lambda: is_ready(client, port), timeout=60)
         caller = Caller(await client.ws_connect(f"http://127.0.0.1:{port}/media/twilio"))
         await caller.start()
         process.send_signal(signal.SIGTERM)
         await until(lambda: is_closed(port))
         assert process.returncode is None
         process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(20):  # a drain may take 30
             await process.communicate()
         assert process.returncode == 130
         assert (await caller.socket.receive()).type is WSMsgType.CLOSED

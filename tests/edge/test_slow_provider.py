@@ -16,7 +16,7 @@ from aiohttp import ClientSession, TCPConnector
 from common.commands import PlayAudio, SetMark
 from common.events import CallEnded, EndReason, MarkOutcome, MarkReached
 from tests.edge.calls import Caller, Closed, OwnedCall, RunningEdge, counted
-from tests.waiting import until
+from tests.waiting import Starvation, until
 
 STALL_S = 5.0
 SECOND = PlayAudio(b"\x55" * 8000)
@@ -99,6 +99,7 @@ async def test_provider_that_stalls_for_a_while_is_spared_what_it_should_have_ha
     edge: RunningEdge, narrow: ClientSession
 ) -> None:
     dropped = counted("trunkline_edge_audio_dropped_ms_total", provider="twilio")
+    starvation = Starvation()
     slow, slow_call = await calls(edge, narrow)
     other, other_call = await edge.call()
     await speak_for(9, slow_call, other_call)
@@ -106,18 +107,19 @@ async def test_provider_that_stalls_for_a_while_is_spared_what_it_should_have_ha
     await until(lambda: listeners[0].heard_ms > 500)
     transport_of(slow).pause_reading()
     stalled_at = time.monotonic()
-    await until(lambda: time.monotonic() - stalled_at >= STALL_S, timeout=STALL_S + 1)
+    await until(lambda: time.monotonic() - stalled_at >= STALL_S)
+    stalled_s = time.monotonic() - stalled_at
     transport_of(slow).resume_reading()
     names = [str(second) for second in range(9)]
-    await until(lambda: [each.marks for each in listeners] == [names, names], timeout=20)
+    await until(lambda: [each.marks for each in listeners] == [names, names], timeout=60)
 
     slow_one, other_one = listeners
     dropped = counted("trunkline_edge_audio_dropped_ms_total", provider="twilio") - dropped
     # Two seconds may be late, and a little was in buffers: the rest of the stall is left out.
-    assert 1000 < dropped < (STALL_S - 2.0) * 1000 + 500
+    assert 1000 < dropped < (stalled_s - 2.0) * 1000 + 500
     assert slow_one.heard_ms == pytest.approx(9000 - dropped, abs=1)
     assert other_one.heard_ms == 9000
-    assert other_one.gap_longest_s < 0.2
+    assert other_one.gap_longest_s < 0.2 + starvation.seconds
     reached = await marks_reached(slow_call, len(names))
     assert [(mark.name, mark.outcome) for mark in reached] == [
         (name, MarkOutcome.PLAYED) for name in names
@@ -135,9 +137,9 @@ async def test_provider_that_stalls_for_ever_is_closed_1008(edge: RunningEdge) -
     listener = Listener(caller)
     await until(lambda: listener.heard_ms > 1500)
     transport_of(caller).pause_reading()
-    stalled_at = time.monotonic()
-    await until(lambda: not edge.edge._sessions, timeout=12)
-    assert 5.0 < time.monotonic() - stalled_at < 10.0
+    starvation, stalled_at = Starvation(), time.monotonic()
+    await until(lambda: not edge.edge._sessions, timeout=60)
+    assert 5.0 < time.monotonic() - stalled_at < 10.0 + starvation.seconds
     ended = (await call.stored())[-1]
     assert ended == CallEnded(EndReason.PROTOCOL_VIOLATED, "slow consumer")
     await listener.end()
@@ -161,7 +163,7 @@ async def test_peer_that_never_answers_pings_is_not_closed_for_it(edge: RunningE
     await speak_for(8, call)
     await until(lambda: pings == 1)
     began = time.monotonic()
-    await until(lambda: time.monotonic() - began > 6.0, timeout=7.0)
+    await until(lambda: time.monotonic() - began > 6.0)
     assert edge.edge._sessions
     assert not isinstance((await call.stored())[-1], CallEnded)
     reading.cancel()

@@ -38,14 +38,14 @@ async def rig(executor: ThreadPoolExecutor) -> AsyncIterator[OpenRig]:
 @pytest.fixture
 async def link(redis_url: str) -> AsyncIterator[Link]:
     """A connection to an empty database."""
-    link = Link(redis_url, timeout_s=2.0)
+    link = Link(redis_url, timeout_s=10.0)
     yield link
     await link.close()
 
 
 @pytest.fixture
 async def writer(redis_url: str) -> AsyncIterator[Writer]:
-    link = Link(redis_url, timeout_s=2.0)
+    link = Link(redis_url, timeout_s=10.0)
     writer = Writer(link, tick_s=0.0)
     async with background(writer.run()):
         yield writer
