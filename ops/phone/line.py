@@ -39,6 +39,8 @@ __all__ = ["CallRecord", "Ending", "Line", "Script"]
 QUIET_S = 0.7
 #: Seconds the line stays open at most once the caller has said everything.
 LINGER_S = 5.0
+#: The same for a caller to whom some of the echo that it expects is missing.
+ECHO_S = 15.0
 #: Seconds a call may ring.
 RING_S = 10.0
 
@@ -131,7 +133,7 @@ class Line:
         dialect, script = self.record.dialect, self.record.script
         speech_s = len(script.chunks) * dialect.chunk_ms / 1000
         keys_s = FIRST_KEY_S + len(script.digits) * KEY_INTERVAL_S
-        return dialect.silent_s + RING_S + max(speech_s, keys_s) + LINGER_S
+        return dialect.silent_s + RING_S + max(speech_s, keys_s) + max(LINGER_S, ECHO_S)
 
     def open(self, *, now: float) -> list[WsMessage]:
         self._rings_from = now + self.record.dialect.silent_s
@@ -265,9 +267,9 @@ class Line:
         next_word = (self._next_chunk_time(), self._next_key_time(), self._outbox.next_time)
         if min(next_word) < _NEVER:
             return _NEVER
-        latest = self._last_said_at + LINGER_S
         frames_missing = len(self.record.sent_at) - self.record.frames_received
         if self.record.script.expects_echo and frames_missing > 0:
-            return latest
+            return self._last_said_at + ECHO_S
+        latest = self._last_said_at + LINGER_S
         is_quiet_at = max(self._last_said_at, self._last_received_at) + QUIET_S
         return min(max(is_quiet_at, self.record.playout.end_time), latest)

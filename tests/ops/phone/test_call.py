@@ -32,8 +32,9 @@ Handler = Callable[[web.WebSocketResponse], Awaitable[None]]
 
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(line_module, "QUIET_S", 0.15)
-    monkeypatch.setattr(line_module, "LINGER_S", 0.5)
+    monkeypatch.setattr(line_module, "QUIET_S", 0.5)
+    monkeypatch.setattr(line_module, "LINGER_S", 1.5)
+    monkeypatch.setattr(line_module, "ECHO_S", 1.5)
 
 
 async def call(

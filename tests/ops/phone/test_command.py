@@ -38,8 +38,9 @@ sys.exit(command.run(parser.parse_args()))
 
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(line_module, "QUIET_S", 0.15)
-    monkeypatch.setattr(line_module, "LINGER_S", 0.5)
+    monkeypatch.setattr(line_module, "QUIET_S", 0.5)
+    monkeypatch.setattr(line_module, "LINGER_S", 1.5)
+    monkeypatch.setattr(line_module, "ECHO_S", 1.5)
 
 
 def call(*arguments: str) -> int:

@@ -26,8 +26,9 @@ DIALECTS = known_dialects()
 
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(line_module, "QUIET_S", 0.15)
-    monkeypatch.setattr(line_module, "LINGER_S", 0.5)
+    monkeypatch.setattr(line_module, "QUIET_S", 0.5)
+    monkeypatch.setattr(line_module, "LINGER_S", 1.5)
+    monkeypatch.setattr(line_module, "ECHO_S", 1.5)
 
 
 async def converse(

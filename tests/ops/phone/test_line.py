@@ -7,7 +7,7 @@ import pytest
 
 from ops.phone.dialect import WsMessage
 from ops.phone.dialects import known_dialects
-from ops.phone.line import LINGER_S, QUIET_S, RING_S, Ending, Line, Script
+from ops.phone.line import ECHO_S, LINGER_S, QUIET_S, RING_S, Ending, Line, Script
 from ops.phone.playout import MarkEnd
 from tests.ops.phone.dialect_for_tests import RINGING
 
@@ -112,7 +112,7 @@ def test_who_expects_an_echo_waits_for_all_of_it() -> None:
     rig = Rig(Script(CHUNKS[:2], expects_echo=True))
     rig.at(0.021)
     rig.play(0.03)
-    assert rig.line.next_time() == pytest.approx(T + 0.021 + LINGER_S)
+    assert rig.line.next_time() == pytest.approx(T + 0.021 + ECHO_S)
     rig.play(2.0)
     assert rig.line.next_time() == pytest.approx(T + 2.0 + QUIET_S)
 

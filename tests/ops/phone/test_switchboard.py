@@ -18,7 +18,7 @@ TWILIO = known_dialects()["twilio"]
 
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(line_module, "QUIET_S", 0.15)
+    monkeypatch.setattr(line_module, "QUIET_S", 0.5)
 
 
 def placement(url: str, *, seconds: float = 0.1) -> Placement:
