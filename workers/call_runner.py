@@ -125,8 +125,8 @@ class CallRunner:
 
     def answered(self, answer: CommitAnswer) -> bool:
         """Whether the commit on its way is done with; where not, it stays on its way."""
-        metrics.COMMITS.labels(answer).inc()
-        if answer not in (CommitAnswer.COMMITTED, CommitAnswer.ALREADY):
+        metrics.COMMITS.inc(answer)
+        if answer is not CommitAnswer.COMMITTED and answer is not CommitAnswer.ALREADY:
             return False
         self._progress.committed()
         self._has_changed()
@@ -218,8 +218,10 @@ class CallRunner:
         inbox, gate = self._inbox, self._surroundings.gate
         event: Event | None = None
         while not isinstance(event, CallEnded):
-            await inbox.has_next()
-            await gate.passed()
+            if not inbox:
+                await inbox.has_next()
+            if not gate.is_open:
+                await gate.passed()
             entry = inbox.next()
             event = self._read(entry)
             if event is not None and self._scene is not None:

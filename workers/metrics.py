@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge
+
+from workers.tally import Tally, TallyByLabel
 
 __all__ = [
     "AGENT_FAILURES",
@@ -31,7 +33,7 @@ RESTORES = Counter(
 CALLS_POISONED = Counter(
     "trunkline_worker_calls_poisoned", "Calls ended because their workers died of them"
 )
-COMMITS = Counter("trunkline_worker_commits", "Commits by their answer", ["answer"])
+COMMITS = TallyByLabel("trunkline_worker_commits", "Commits by their answer", "answer")
 AGENT_FAILURES = Counter(
     "trunkline_worker_agent_failures", "Calls ended by an agent's exception, or for want of a codec"
 )
@@ -50,7 +52,7 @@ PAYLOADS_REFUSED = Counter(
 CONCEALED = Counter(
     "trunkline_worker_concealed_seconds", "Audio made up for what was lost on its way to us"
 )
-LAG = Histogram(
+LAG = Tally(
     "trunkline_worker_lag_seconds",
     "Age of an event when its handler begins",
     buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5),
