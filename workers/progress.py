@@ -8,7 +8,7 @@ Rule 2: what Redis has answered may still be lost there, in a failover or with a
 from __future__ import annotations
 
 from collections import deque
-from typing import NamedTuple
+from collections.abc import Sequence
 
 from common.bus import Claim, Commit, Restored
 
@@ -21,21 +21,18 @@ _CURSOR_COMMIT_S = 0.1
 _REMEMBERED_S = 2.0
 
 
-class _Committed(NamedTuple):
-    at: float
-    commands: list[bytes]
-
-
 class Progress:
     def __init__(self, claim: Claim) -> None:
         self.cursor = claim.cursor
         self.partial = claim.partial
         self.state = claim.state
         self.commands: list[bytes] = []
-        self._known = Restored(
-            claim.commit, claim.cursor, claim.partial, claim.state, claim.out + 1, []
-        )
-        self._remembered: deque[_Committed] = deque()
+        #: What Redis has: the last step that it answered for, and the state.
+        self._last = Commit(claim.commit, claim.cursor, claim.partial, None, ())
+        self._stored = claim.state
+        #: Commands that were committed, and when; the first of them all has the number `_first`.
+        self._remembered: deque[tuple[float, Sequence[bytes]]] = deque()
+        self._first = claim.out + 1
         self._committed_at = 0.0
         self._on_its_way: Commit | None = None
         self._is_closed = False
@@ -45,17 +42,16 @@ class Progress:
         """The next step, if there is one to take now."""
         if self._is_closed or self._on_its_way is not None:
             return None
-        known = self._known
-        has_new_state = self.state != known.state
+        has_new_state = self.state != self._stored
         if not self.commands and not has_new_state:
-            has_moved = self.cursor != known.cursor
+            has_moved = self.cursor != self._last.cursor
             is_early = now - self._committed_at < _CURSOR_COMMIT_S and not self._is_last
             if not has_moved or is_early:
                 return None
         self._committed_at = now
         commands, self.commands = self.commands, []
         self._on_its_way = Commit(
-            known.number + 1,
+            self._last.number + 1,
             self.cursor,
             self.partial,
             self.state if has_new_state else None,
@@ -71,22 +67,23 @@ class Progress:
         step = self._on_its_way
         assert step is not None
         self._on_its_way = None
-        known = self._known
-        self._remembered.append(_Committed(self._committed_at, list(step.commands)))
-        first = known.first
-        while self._remembered[0].at < self._committed_at - _REMEMBERED_S:
-            first += len(self._remembered.popleft().commands)
-        state = known.state if step.state is None else step.state
-        self._known = Restored(step.number, step.cursor, step.partial, state, first, [])
+        self._last = step
+        if step.state is not None:
+            self._stored = step.state
+        remembered = self._remembered
+        remembered.append((self._committed_at, step.commands))
+        while remembered[0][0] < self._committed_at - _REMEMBERED_S:
+            self._first += len(remembered.popleft()[1])
 
     def remembered(self) -> Restored:
         """What Redis has answered for, to be given back to it."""
-        commands = [command for each in self._remembered for command in each.commands]
-        return self._known._replace(commands=commands)
+        number, cursor, partial, *_ = self._last
+        commands = [command for _, each in self._remembered for command in each]
+        return Restored(number, cursor, partial, self._stored, self._first, commands)
 
     @property
     def committed_cursor(self) -> int:
-        return self._known.cursor
+        return self._last.cursor
 
     def hurry(self) -> None:
         """Nothing will follow soon: a cursor is worth a commit now."""
@@ -102,6 +99,6 @@ class Progress:
         return self._is_closed or (
             self._on_its_way is None
             and not self.commands
-            and self.cursor == self._known.cursor
-            and self.state == self._known.state
+            and self.cursor == self._last.cursor
+            and self.state == self._stored
         )

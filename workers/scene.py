@@ -7,6 +7,7 @@ Rule 2: the state of a call is the agent's own, in msgpack. What hearing and spe
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Any
 
 import msgspec
@@ -35,6 +36,8 @@ __all__ = ["Scene", "read_start"]
 #: The one byte that msgpack never uses.
 _REMEMBERS = b"\xc1"
 
+_NOTHING = Memory()
+
 _WAY_OUT = "an agent that plays nothing but encoded bytes goes on with needs_encoder = False"
 
 
@@ -51,7 +54,7 @@ class Scene:
         stored: bytes,
     ) -> None:
         self._memory, own = _split(stored)
-        self._remembers = self._memory != Memory()
+        self._remembers = self._memory != _NOTHING
         self._hearing = Hearing(agent, started, self._memory)
         self._speaking = Speaking(
             started.play_format or started.format,
@@ -67,7 +70,7 @@ class Scene:
         own = b"" if self.agent.State is None else msgspec.msgpack.encode(self.call.state)
         self._memory.waiting = self._speaking.waiting
         # From the first time on, so that nothing is remembered that is over.
-        self._remembers = self._remembers or self._memory != Memory()
+        self._remembers = self._remembers or self._memory != _NOTHING
         if not self._remembers:
             return own or None
         return _REMEMBERS + msgspec.msgpack.encode((self._memory, own))
@@ -103,16 +106,16 @@ class Scene:
             case CallEnded():
                 await agent.on_stop(call, event)
 
-    async def _hear(self, heard: Heard) -> None:
+    def _hear(self, heard: Heard) -> Awaitable[None]:
         match heard:
             case HeardAudio():
-                await self.agent.on_audio(self.call, heard)
+                return self.agent.on_audio(self.call, heard)
             case DtmfReceived():
-                await self.agent.on_dtmf(self.call, heard)
+                return self.agent.on_dtmf(self.call, heard)
             case SpeechStarted():
-                await self.agent.on_speech_started(self.call, heard)
+                return self.agent.on_speech_started(self.call, heard)
             case SpeechStopped():
-                await self.agent.on_speech_stopped(self.call, heard)
+                return self.agent.on_speech_stopped(self.call, heard)
 
 
 def read_start(data: bytes) -> CallStarted:
