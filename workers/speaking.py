@@ -50,6 +50,7 @@ class Speaking:
         waiting: int = 0,
     ) -> None:
         self._format = play_format
+        self._uncut_bytes = _command_bytes(play_format) if play_format.is_sliceable else 0
         self._usual_hz = rate_hz or play_format.rate_hz
         self._obeyed = _obeyed(play_format, heard)
         self._encoder: Encoder | None = None
@@ -104,6 +105,8 @@ class Speaking:
 
     def passed(self, payload: bytes) -> list[PlayAudio]:
         """What the provider sent itself, behind the stream."""
+        if 0 < len(payload) <= self._uncut_bytes and not self._waiting:
+            return [PlayAudio(payload)]
         lasts = self._lasts(payload)
         return [*self.flush(), *_commands([Encoded(payload, lasts)], self._format)]
 
@@ -167,5 +170,9 @@ def _commands(encoded: Iterable[Encoded], play_format: AudioFormat) -> list[Play
     if not play_format.is_sliceable:
         return [PlayAudio(payload, samples) for payload, samples in encoded if payload]
     payload = b"".join(payload for payload, _ in encoded)
-    step = play_format.bytes_for(play_format.samples_for_ms(_MAX_COMMAND_MS))
+    step = _command_bytes(play_format)
     return [PlayAudio(payload[start : start + step]) for start in range(0, len(payload), step)]
+
+
+def _command_bytes(play_format: AudioFormat) -> int:
+    return play_format.bytes_for(play_format.samples_for_ms(_MAX_COMMAND_MS))
