@@ -71,6 +71,9 @@ class DtmfMenu(Agent):
         typed: str = ""
         failures: int = 0
         is_prompting: bool = False
+        #: How often a node was entered, the same or another: the mark of one time may still come
+        #: back when the next prompt is being said.
+        entered: int = 0
         #: What to wait for, from the next frame on; then until when. 0: nothing.
         wait_ms: int = 0
         until_ms: int = 0
@@ -106,7 +109,8 @@ class DtmfMenu(Agent):
 
     async def on_mark(self, call: Call, mark: MarkReached) -> None:
         state = call.state
-        if state.is_prompting and mark.name == state.node and mark.outcome is MarkOutcome.PLAYED:
+        is_current = mark.name == _mark(state)
+        if state.is_prompting and is_current and mark.outcome is MarkOutcome.PLAYED:
             state.is_prompting = False
             self._wait(call, self.menu.patience_s)
 
@@ -130,10 +134,11 @@ class DtmfMenu(Agent):
         state = call.state
         state.node, state.typed, state.is_prompting = name, "", True
         state.wait_ms = state.until_ms = 0
+        state.entered += 1
         prompt = self.prompts.get(name)
         if prompt is not None:
             await call.play(prompt)
-        await call.mark(name)
+        await call.mark(_mark(state))
         if self._node(call).hang_up:
             await call.hang_up()
 
@@ -142,6 +147,10 @@ class DtmfMenu(Agent):
 
     def _node(self, call: Call) -> Node:
         return self.menu.nodes.get(call.state.node) or self.menu.nodes[self.menu.start]
+
+
+def _mark(state: DtmfMenu.State) -> str:
+    return f"{state.node}-{state.entered}"
 
 
 def _configured() -> type[DtmfMenu]:

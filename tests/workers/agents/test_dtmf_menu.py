@@ -54,6 +54,7 @@ class Caller:
         self.runtime = FakeRuntime()
         self.scene = Scene(House, "c1", started, self.runtime, stored)
         self.frames = 0
+        self.marks: list[str] = []
 
     async def start(self) -> list[Command]:
         await self.scene.handle(STARTED)
@@ -65,7 +66,9 @@ class Caller:
         return self.commands()
 
     async def hear(self, name: str, outcome: MarkOutcome = MarkOutcome.PLAYED) -> list[Command]:
-        await self.scene.handle(MarkReached(name, outcome))
+        """The end of the latest mark of this node, or of a mark of just this name."""
+        of_node = [mark for mark in self.marks if _node(mark) == name]
+        await self.scene.handle(MarkReached(of_node[-1] if of_node else name, outcome))
         return self.commands()
 
     async def wait(self, seconds: float, payload: bytes = b"\xff" * 160) -> list[Command]:
@@ -75,8 +78,16 @@ class Caller:
         return self.commands()
 
     def commands(self) -> list[Command]:
+        """What was asked for; marks by their node."""
         commands, self.runtime.commands = self.runtime.commands, []
-        return commands
+        marks = [command.name for command in commands if isinstance(command, SetMark)]
+        assert not set(marks) & set(self.marks)
+        self.marks += marks
+        return [SetMark(_node(c.name)) if isinstance(c, SetMark) else c for c in commands]
+
+
+def _node(mark: str) -> str:
+    return mark.rpartition("-")[0]
 
 
 @pytest.fixture
@@ -145,6 +156,18 @@ async def test_patience_begins_when_the_prompt_was_heard(caller: Caller) -> None
     assert await caller.wait(20) == []
     await caller.hear("some other mark")
     assert await caller.wait(20) == []
+
+
+async def test_a_prompt_that_was_just_over_is_not_taken_for_the_one_that_is_said_now(
+    caller: Caller,
+) -> None:
+    """It was heard to its end, but the news of that are behind the key."""
+    await caller.press("9")
+    late, now = caller.marks
+    await caller.scene.handle(MarkReached(late))
+    assert await caller.wait(6) == []
+    assert await caller.press("3") == [ClearPlayback(), *entered("end"), HangUp()]
+    assert late != now
 
 
 async def test_at_the_end_keys_mean_nothing_any_more(caller: Caller) -> None:
