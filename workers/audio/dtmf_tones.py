@@ -25,13 +25,17 @@ ZERO_DBM0_PEAK = 32_124 / 10 ** (3.17 / 20)
 _TONE_PEAK = ZERO_DBM0_PEAK / 10 ** (10 / 20)
 # A tone that starts at once clicks; Q.24 lets it take 5 ms.
 _RAMP_MS = 2
+# A minute of one key is a mistake, and a string of them a worker's memory.
+_MAX_MS = 10_000
 
 
 def dtmf_tones(digits: str, rate_hz: int, *, on_ms: int = 100, off_ms: int = 100) -> Pcm:
     """One key after another, each followed by its pause, at -10 dBm0 a tone.
 
-    Raises AgentError for what is no key. Keys shorter than 40 ms, or pauses, need not be heard
+    Raises AgentError for what is no key, and for one that is pressed for ever or not at all. Keys shorter than 40 ms, or pauses, need not be heard
     by the other side (ITU-T Q.24, table A-1)."""
+    if not 0 < on_ms <= _MAX_MS:
+        raise AgentError(f"a key is pressed for 1 to {_MAX_MS} ms, not {on_ms}")
     keys = [_key(digit, rate_hz, on_ms) for digit in digits]
     pause = np.zeros(_samples(off_ms, rate_hz), np.int16)
     return np.concatenate([part for key in keys for part in (key, pause)] or [pause[:0]])

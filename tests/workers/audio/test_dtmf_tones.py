@@ -72,7 +72,12 @@ def test_no_digits_are_no_samples() -> None:
 
 def test_what_is_too_short_for_a_ramp_is_fine() -> None:
     assert len(dtmf_tones("1", 8000, on_ms=1, off_ms=0)) == 8
-    assert dtmf_tones("1", 8000, on_ms=0, off_ms=0).size == 0
+
+
+@pytest.mark.parametrize("on_ms", [-5, 0, 10_001, 10**9])
+def test_a_key_that_is_pressed_for_ever_or_not_at_all_is_refused(on_ms: int) -> None:
+    with pytest.raises(AgentError, match=f"a key is pressed for 1 to 10000 ms, not {on_ms}"):
+        dtmf_tones("1", 8000, on_ms=on_ms)
 
 
 @pytest.mark.parametrize("digits", ["x", "1a", "1 2", "é"])
