@@ -32,8 +32,9 @@ _MAX_MS = 10_000
 def dtmf_tones(digits: str, rate_hz: int, *, on_ms: int = 100, off_ms: int = 100) -> Pcm:
     """One key after another, each followed by its pause, at -10 dBm0 a tone.
 
-    Raises AgentError for what is no key, and for one that is pressed for ever or not at all. Keys shorter than 40 ms, or pauses, need not be heard
-    by the other side (ITU-T Q.24, table A-1)."""
+    Raises AgentError for what is no key, and for one that is pressed for ever or not at all.
+    Keys shorter than 40 ms, or pauses, need not be heard by the other side (ITU-T Q.24, table
+    A-1)."""
     if not 0 < on_ms <= _MAX_MS:
         raise AgentError(f"a key is pressed for 1 to {_MAX_MS} ms, not {on_ms}")
     keys = [_key(digit, rate_hz, on_ms) for digit in digits]
