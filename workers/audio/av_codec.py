@@ -3,6 +3,8 @@
 Rule 1: libav takes an empty packet for the end of the stream, after which it decodes no more; so
         none reaches it.
 Rule 2: samples stay where libav put them, as long as the array lives: no copy is made.
+Rule 3: what it reads lies in memory of its own, or has `AV_INPUT_BUFFER_PADDING_SIZE` bytes more
+        behind it: it reads on behind the end, and where memory ends there, so does the process.
 """
 
 from __future__ import annotations
@@ -59,11 +61,18 @@ class PacketDecoder:
         if not packet:
             raise CodecError(f"{self.name}: the packet is empty")
         try:
-            frames = self._context.decode(av.Packet(packet))
+            frames = self._context.decode(_copied(packet))
         except av.FFmpegError as error:
             raise CodecError(f"{self.name}: {error.strerror}") from None
         parts = [samples_of(frame) for frame in frames]
         return parts[0] if len(parts) == 1 else np.concatenate([NO_SAMPLES, *parts])
+
+
+def _copied(data: bytes) -> av.Packet[av.stream.Stream]:
+    """Not `av.Packet(data)`, which lies where Python put the bytes: without padding."""
+    packet = av.Packet(len(data))
+    packet.update(data)
+    return packet
 
 
 class BlockEncoder:

@@ -27,6 +27,9 @@ _DECODERS = ("mp3", "mp3float")
 # The longest frame has 1441 bytes. A parser that finds none keeps all it got.
 _MAX_BYTES_WITHOUT_FRAME = 8192
 
+# AV_INPUT_BUFFER_PADDING_SIZE. The parser takes a frame's last bytes with so many behind them.
+_PADDING = bytes(64)
+
 _TAG = b"ID3"
 _TAG_HEAD_BYTES = 10
 _TAG_HAS_FOOTER = 0x10
@@ -50,7 +53,7 @@ class Mp3Decoder:
         if not audio:
             return NO_SAMPLES
         self._without_frame += len(audio)
-        pcm = self._decode(self._context.parse(audio))
+        pcm = self._decode(self._context.parse(_padded(audio)))
         if self._without_frame > _MAX_BYTES_WITHOUT_FRAME:
             self._begin()
             raise CodecError(f"mp3: no frame in {_MAX_BYTES_WITHOUT_FRAME} bytes")
@@ -102,6 +105,11 @@ class Mp3Decoder:
         return [samples_of(each) for each in self._resampler.resample(None)]
 
 
+def _padded(data: bytes) -> memoryview:
+    """The same bytes; PyAV has the parser read them where they lie."""
+    return memoryview(b"".join((data, _PADDING)))[: len(data)]
+
+
 class _TagFilter:
     """Leaves out ID3v2 tags: pictures in them would be taken for frames. A tag begins a payload,
     as it begins a file; it may be torn."""
@@ -111,7 +119,7 @@ class _TagFilter:
         self._left = 0
 
     def strip(self, payload: bytes) -> bytes:
-        data = self._head + payload
+        data = self._head + payload if self._head else payload
         self._head = b""
         if not self._left and data[:3] == _TAG[: len(data)]:
             if len(data) < _TAG_HEAD_BYTES:

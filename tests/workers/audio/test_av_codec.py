@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import av
 import numpy as np
 import pytest
@@ -61,3 +64,11 @@ def test_floating_point_is_rounded_and_clipped(name: str) -> None:
     frame = av.AudioFrame.from_ndarray(values, format=name, layout="mono")
     expected = [0, 16_384, -16_384, 32_767, -32_768, 32_767, -32_768]
     assert samples_of(frame).tolist() == expected
+
+
+def test_nothing_is_read_behind_the_end_of_a_payload() -> None:
+    """In a process of its own, which would not survive it."""
+    command = [sys.executable, "-X", "faulthandler", "-m", "tests.workers.audio.end_of_memory"]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert ran.stdout.split() == ["G722", "OPUS", "libopencore_amrwb", "amrwb", "MP3"], ran.stderr
+    assert ran.returncode == 0
