@@ -1,7 +1,7 @@
 """Run one process of the system: settings, log, event loop, signals, exit code.
 
-The first SIGTERM or SIGINT sets `stopping`, and the main coroutine drains; a second ends the
-process at once. Signal handlers only set the event: an exception raised from a handler would land
+The first SIGTERM, SIGINT or SIGHUP (a terminal that was closed) sets `stopping`, and the main
+coroutine drains; a second ends the process at once. Signal handlers only set the event: an exception raised from a handler would land
 in whichever task happens to run.
 """
 
@@ -11,6 +11,7 @@ import asyncio
 import gc
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -69,6 +70,16 @@ async def _until_stopped(main: Callable[[asyncio.Event], Awaitable[None]]) -> No
         stopping.set()
 
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
+    loop.set_exception_handler(_complain)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        # Who started us with nohup wants us to outlive the terminal.
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            loop.add_signal_handler(number, stop)
     await main(stopping)
+
+
+def _complain(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """uvloop lets go of a look-up whose time was up, and later tells of its failure as of a bug.
+    Whoever waited has told of the time-out."""
+    if not isinstance(context.get("exception"), socket.gaierror):
+        loop.default_exception_handler(context)

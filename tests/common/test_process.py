@@ -50,7 +50,7 @@ def said(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline().strip()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_signal_lets_the_process_drain(number: signal.Signals) -> None:
     with started(DRAINS.format(drain="await asyncio.sleep(0)")) as process:
         assert said(process) == "ready"
@@ -58,6 +58,32 @@ def test_signal_lets_the_process_drain(number: signal.Signals) -> None:
         assert said(process) == "draining"
         assert said(process) == "drained"
         assert process.wait(50) == 0
+
+
+def test_hangup_does_not_end_what_is_to_outlive_its_terminal() -> None:
+    ignores = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)"
+    with started(ignores + DRAINS.format(drain="await asyncio.sleep(0)")) as process:
+        assert said(process) == "ready"
+        process.send_signal(signal.SIGHUP)
+        process.terminate()
+        assert said(process) == "draining"
+        assert process.wait(50) == 0
+
+
+def test_lookup_that_nobody_waits_for_fails_in_silence_and_a_bug_does_not() -> None:
+    script = """
+import gc, socket
+async def main(stopping):
+    loop = asyncio.get_running_loop()
+    for error in (socket.gaierror(-2, "unknown"), ValueError("a bug")):
+        loop.create_future().set_exception(error)
+    gc.collect()
+sys.exit(run("test", main))
+"""
+    with started(script) as process:
+        _, errors = process.communicate(timeout=60)
+    assert "unknown" not in errors
+    assert "ValueError: a bug" in errors
 
 
 def test_second_signal_ends_the_process_at_once() -> None:
