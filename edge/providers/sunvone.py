@@ -58,8 +58,8 @@ class _Frame(msgspec.Struct, frozen=True, rename="camel", tag_field="event", kw_
 
 
 class _IncomingCall(_Frame, frozen=True, tag="incoming_call"):
-    caller_id: str = ""
-    did_number: str = ""
+    caller_id: str | None = None
+    did_number: str | None = None
     session_id: str = ""
 
 

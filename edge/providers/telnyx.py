@@ -79,11 +79,11 @@ class _MediaFormat(msgspec.Struct, frozen=True):
 
 
 class _StartBody(msgspec.Struct, frozen=True, rename={"sender": "from", "to": "to"}):
-    user_id: str = ""
+    user_id: str | None = None
     call_control_id: str = ""
-    call_session_id: str = ""
-    sender: str = ""
-    to: str = ""
+    call_session_id: str | None = None
+    sender: str | None = None
+    to: str | None = None
     tags: list[str] | None = None
     client_state: str | None = None
     custom_parameters: dict[str, str] | None = None

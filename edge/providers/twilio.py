@@ -37,9 +37,9 @@ __all__ = ["PROVIDER", "TwilioAdapter"]
 class _StartBody(StreamNamed, frozen=True):
     call_sid: str = ""
     account_sid: str = ""
-    tracks: list[str] = []
+    tracks: list[str] | None = None
     media_format: MediaFormat = MediaFormat()
-    custom_parameters: dict[str, str] = {}
+    custom_parameters: dict[str, str] | None = None
 
 
 class _Frame(StreamNamed, frozen=True, tag_field="event", kw_only=True):
