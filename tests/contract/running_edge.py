@@ -96,6 +96,10 @@ class Peer:
             head += b"\xff" + struct.pack(">Q", size)
         self._writer.write(head + bytes(4) + payload)
 
+    def drip(self) -> None:
+        """One byte of a frame's payload."""
+        self._writer.write(b" ")
+
     async def next_frame(self) -> tuple[int, bytes]:
         """Opcode and payload; the edge's frames are short, whole and not masked."""
         first, size = await self._reader.readexactly(2)

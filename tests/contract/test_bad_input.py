@@ -1,11 +1,13 @@
 """Bad input, row by row: what may come, and the exact answer.
 
-The rows are those of the reliability notes, 4.2: B8 to B18 and B20. Where a provider speaks no
-text, or numbers nothing, a row says nothing about it.
+The rows are those of the reliability notes, 4.2: B6 to B18 and B20; B4 and B5, which are no
+WebSocket yet, stand in `tests/edge/test_app.py`. Where a provider speaks no text, or numbers
+nothing, a row says nothing about it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from itertools import pairwise
@@ -98,6 +100,38 @@ async def open_call(peer: Peer, provider: str = "twilio") -> Peer:
 
 async def leaves_nothing(redis: Redis) -> bool:
     return not await keys_of_calls(redis)
+
+
+class TestB6AndB7:
+    @pytest.mark.parametrize("path", ["/media/twilio", "/media/telnyx", "/media/wavix"])
+    async def test_socket_that_says_nothing_is_closed_1008(
+        self, redis_url: str, redis: Redis, path: str
+    ) -> None:
+        async with running_edge(redis_url, start_timeout_s="0.3") as edge:
+            async with edge.peer(path) as peer:
+                assert await peer.close_code() == 1008
+            assert await leaves_nothing(redis)
+
+    @pytest.mark.parametrize("limit", ["start_timeout_s", "idle_timeout_s"])
+    async def test_message_that_only_drips_is_no_message(self, redis_url: str, limit: str) -> None:
+        async with (
+            running_edge(redis_url, take_timeout_s="9", **{limit: "0.3"}) as edge,
+            edge.peer("/media/twilio") as peer,
+        ):
+            if limit == "idle_timeout_s":
+                await open_call(peer)
+            dripping = asyncio.create_task(drip(peer))
+            try:
+                assert await peer.close_code() == 1008
+            finally:
+                dripping.cancel()
+
+
+async def drip(peer: Peer) -> None:
+    peer.frame(TEXT, declared=60_000)
+    while True:
+        peer.drip()
+        await asyncio.sleep(0.05)
 
 
 class TestB9:
