@@ -1,8 +1,8 @@
 """Run one process of the system: settings, log, event loop, signals, exit code.
 
 The first SIGTERM, SIGINT or SIGHUP (a terminal that was closed) sets `stopping`, and the main
-coroutine drains; a second ends the process at once. Signal handlers only set the event: an exception raised from a handler would land
-in whichever task happens to run.
+coroutine drains; a second ends the process at once. Signal handlers only set the event: an
+exception raised from a handler would land in whichever task happens to run.
 """
 
 from __future__ import annotations
