@@ -192,13 +192,12 @@ class CallRunner:
         agent = self._surroundings.last_words if self._is_poisoned else self._surroundings.agent
         try:
             self._scene = Scene(agent, self.call_id, self._started, self, self._claim.state)
-        except Exception as error:  # noqa: BLE001 - rule 3
-            self._give_up(error)
-            return
-        try:
             self._scene.check()
         except AgentError as error:
             self._refuse(error)
+            return
+        except Exception as error:  # noqa: BLE001 - rule 3
+            self._give_up(error)
             return
         if self._claim.cursor or self._is_poisoned:
             with self._outbox.beside():

@@ -42,8 +42,9 @@ _WAY_OUT = "an agent that plays nothing but encoded bytes goes on with needs_enc
 
 
 class Scene:
-    """`stored` is what `state` gave to the owner before, empty when there was none. Whatever the
-    agent's own code raises, here or in `handle`, comes through."""
+    """`stored` is what `state` gave to the owner before, empty when there was none. Raises
+    AgentError where another version's does not fit. Whatever the agent's own code raises, here or
+    in `handle`, comes through."""
 
     def __init__(
         self,
@@ -127,9 +128,14 @@ def read_start(data: bytes) -> CallStarted:
 
 
 def _state(agent: type[Agent], stored: bytes) -> Any:
+    """Raises AgentError when the owner before, of another version, left what cannot be one."""
     if agent.State is None:
         return None
-    return msgspec.msgpack.decode(stored, type=agent.State) if stored else agent.State()
+    try:
+        return msgspec.msgpack.decode(stored, type=agent.State) if stored else agent.State()
+    except msgspec.ValidationError as error:
+        text = f"what was stored of it does not fit {agent.__name__}.State: {error}"
+        raise AgentError(f"{text}; fields may come with a default and go, but keep type") from None
 
 
 def _split(stored: bytes) -> tuple[Memory, bytes]:

@@ -592,3 +592,17 @@ async def test_spawned_work_that_will_not_end_does_not_hold_the_call(
     call.feed(ENDED)
     await call.ended()
     may_end.set()
+
+
+async def test_a_state_of_another_version_that_does_not_fit_is_one_line_and_ends_the_call(
+    rig: OpenRig, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Retyped(Diary):
+        class State(msgspec.Struct):
+            turns: str = ""
+
+    call = rig(Retyped, claim(cursor=4, state=msgspec.msgpack.encode({"turns": 3})))
+    assert await call.handle(audio(1)) == agent_failed("agent cannot have it")
+    (record,) = caplog.records
+    assert "does not fit Retyped.State: Expected `str`, got `int`" in record.getMessage()
+    assert record.exc_info is None

@@ -87,6 +87,31 @@ async def test_the_state_of_one_owner_is_where_the_next_begins() -> None:
     assert scene(stored=before.state() or b"").call.state.seen == ["start"]
 
 
+class Changed(Diary):
+    """What comes after Diary, in another version."""
+
+    class State(msgspec.Struct):
+        mood: str = "new"
+
+
+async def test_fields_of_the_state_come_and_go_between_versions() -> None:
+    before = scene()
+    await before.handle(STARTED)
+    after = scene(Changed, stored=before.state() or b"")
+    assert after.call.state.mood == "new"
+    assert scene(stored=after.state() or b"").call.state.seen == []
+
+
+async def test_a_field_that_changes_its_type_is_said_to_have() -> None:
+    class Retyped(Diary):
+        class State(msgspec.Struct):
+            seen: int = 0
+
+    before = scene()
+    with pytest.raises(AgentError, match=r"does not fit Retyped\.State: .*\$\.seen"):
+        scene(Retyped, stored=before.state() or b"")
+
+
 async def test_an_agent_that_remembers_nothing_has_no_state() -> None:
     assert scene(Agent).state() is None
     assert scene(Agent).call.state is None
