@@ -50,8 +50,13 @@ class OwnedCalls:
         self._writer = writer
         self._reader = reader
         self._calls: dict[OwnedCall, asyncio.Task[None]] = {}
+        self._released: set[OwnedCall] = set()
         self._restoration = Restoration(
-            writer, lease_ms=settings.lease_ms, on_restored=self._restored, on_lost=self.given_up
+            writer,
+            lease_ms=settings.lease_ms,
+            on_restored=self._restored,
+            on_lost=self.given_up,
+            on_gone=self._gone,
         )
         self._committer = Committer(
             writer,
@@ -163,6 +168,7 @@ class OwnedCalls:
             self._reader.forget(call)
             self._committer.forget(call)
             self._restoration.forget(call)
+            self._released.discard(call)
             self._capacity.give_back()
             self._got_further(call)
 
@@ -177,15 +183,22 @@ class OwnedCalls:
         if call.runner.turns.are_over:
             await asyncio.wait((task,))
             return
+        self._released.add(call)
         if await self._writer.ask(bus.release(call.keys, call.token)) == b"RELEASED":
             metrics.HANDOVERS.inc()
             _log.info("call handed over", extra={"call": call.keys.call_id})
         task.cancel()
 
     def _restore(self, call: OwnedCall) -> None:
-        # One that has ended meanwhile would be given back for nobody to end it.
-        if call in self._calls:
+        # One that has ended meanwhile would be given back for nobody to end it; one that we have
+        # released is to have another owner.
+        if call in self._calls and call not in self._released:
             self._restoration.begin(call)
+
+    def _gone(self, call: OwnedCall) -> None:
+        """Redis has lost the call, and no edge announces it again: its caller is gone as well."""
+        if call.runner.end(EndReason.EDGE_LOST, "no edge knows the call"):
+            _log.warning("call is gone from Redis for good", extra={"call": call.keys.call_id})
 
     def _restored(self, call: OwnedCall) -> None:
         self._committer.repeat(call)

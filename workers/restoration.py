@@ -31,7 +31,7 @@ _PATIENCE_S = 5.0
 
 class Restoration:
     """`on_restored` gets a call of which Redis knows everything again, `on_lost` one that is not
-    ours any more."""
+    ours any more, `on_gone` one that no edge announces again."""
 
     def __init__(
         self,
@@ -40,11 +40,13 @@ class Restoration:
         lease_ms: int,
         on_restored: Callable[[OwnedCall], None],
         on_lost: Callable[[OwnedCall], None],
+        on_gone: Callable[[OwnedCall], None],
     ) -> None:
         self._writer = writer
         self._lease_ms = lease_ms
         self._on_restored = on_restored
         self._on_lost = on_lost
+        self._on_gone = on_gone
         #: Until when an answer is waited for.
         self._asked: dict[OwnedCall, float] = {}
         #: The commit after which nothing was found missing.
@@ -89,5 +91,7 @@ class Restoration:
             case RestoreAnswer.INTACT:
                 self._intact[call] = number
                 self._on_restored(call)
+            case RestoreAnswer.GONE:
+                self._on_gone(call)
             case _:
                 self._on_lost(call)

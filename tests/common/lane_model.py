@@ -200,12 +200,13 @@ class LaneModel(msgspec.Struct):
 
     def finish(self, call_id: str, token: str) -> bytes:
         call = self.calls.get(call_id)
+        if call is not None and call.token != token:
+            return b"FENCED"
+        if call_id not in self.ended:
+            self.ended.append(call_id)
         if call is None:
             return b"GONE"
-        if call.token != token:
-            return b"FENCED"
         self._end(call_id)
-        self.ended.append(call_id)
         return b"FINISHED"
 
     # What becomes of Redis.

@@ -354,7 +354,7 @@ class LaneSteps(RuleBasedStateMachine):
         for _ in range(2):
             answer = self.probe.ask(bus.finish(LANE.keys(holder.call_id), holder.token))
             self.agree("finish", answer, self.model.finish(holder.call_id, holder.token))
-            self.next_call(holder.call_id, is_over=answer == b"FINISHED")
+            self.next_call(holder.call_id, is_over=answer != b"FENCED")
 
     @precondition(has_holder)
     @rule(which=NEWEST, forgotten=st.sampled_from([0, 0, 0, 1, 5]))

@@ -254,6 +254,39 @@ async def test_events_that_are_no_stream_end_the_call(desk: Desk, link: Link, re
     assert await redis.exists(keys.call, keys.events) == 0
 
 
+async def test_a_call_that_is_gone_from_redis_for_good_ends_and_stays_so(
+    desk: Desk, link: Link, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its edge does not announce it again; the agent hears of the end, and nobody else runs it."""
+    monkeypatch.setattr("workers.restoration._PATIENCE_S", 0.2)
+    keys = await announce(link, "c1")
+    await desk.own(keys)
+    await redis.flushdb()
+    await desk.calls.verify(may_restore=True)
+    await desk.is_rid_of_all()
+    (ended,) = ENDS
+    assert ended == CallEnded(EndReason.EDGE_LOST, "no edge knows the call")
+    await desk.writer.flushed()
+    assert bus.has_ended(await desk.writer.ask(bus.announce(keys, "edge-1", b"start")))
+
+
+async def test_a_call_that_we_have_released_is_not_taken_back(
+    desk: Desk, link: Link, redis: Redis
+) -> None:
+    keys = await announce(link, "c1")
+    await desk.own(keys)
+    handing_over = asyncio.create_task(desk.calls.hand_over())
+
+    async def is_released() -> bool:
+        return await redis.hget(keys.call, "token") == b""
+
+    while not handing_over.done():
+        await desk.calls.verify(may_restore=True)
+    await eventually(is_released)
+    await desk.is_rid_of_all()
+    assert await redis.hget(keys.call, "token") == b""
+
+
 async def test_a_handler_that_does_not_hear_of_the_loss_is_the_last_one(
     desk: Desk, link: Link, redis: Redis
 ) -> None:

@@ -37,8 +37,13 @@ class Bench:
         self.restored: list[OwnedCall] = []
         self.lost: list[OwnedCall] = []
         self.call = OwnedCall(LANE.keys("c1"), TOKEN, "edge-1", rig.runner)
+        self.gone: list[OwnedCall] = []
         self.restoration = Restoration(
-            writer, lease_ms=60_000, on_restored=self._restored, on_lost=self.lost.append
+            writer,
+            lease_ms=60_000,
+            on_restored=self._restored,
+            on_lost=self.lost.append,
+            on_gone=self.gone.append,
         )
         self.committer = Committer(
             writer,
@@ -108,15 +113,6 @@ async def test_it_waits_for_the_edge_to_announce_the_call(
     assert await commands_in(redis, bench.call.keys) == marks("1234")
 
 
-async def test_a_call_that_nobody_announces_again_is_lost(
-    bench: Bench, redis: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("workers.restoration._PATIENCE_S", 0.2)
-    await redis.flushdb()
-    await bench.press("4")
-    assert bench.lost == [bench.call]
-
-
 async def test_the_last_steps_lost_in_a_failover_are_given_back(bench: Bench, redis: Redis) -> None:
     keys = bench.call.keys
     await redis.hset(keys.call, mapping={"commit": 0, "cursor": 0, "out": 0, "state": ""})
@@ -124,6 +120,24 @@ async def test_the_last_steps_lost_in_a_failover_are_given_back(bench: Bench, re
     await bench.press("4")
     assert await commands_in(redis, keys) == marks("1234")
     assert await redis.hmget(keys.call, "cursor", "out") == [b"4", b"4"]
+
+
+async def test_a_call_that_nobody_announces_again_is_gone(
+    bench: Bench, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.restoration._PATIENCE_S", 0.2)
+    await redis.flushdb()
+    bench.rig.feed(DtmfReceived("4"))
+    await eventually(lambda: bench.gone == [bench.call])
+    assert (bench.lost, bench.restored) == ([], [])
+
+
+async def test_a_call_that_another_owner_has_ended_is_lost(bench: Bench, link: Link) -> None:
+    keys = bench.call.keys
+    await link.execute([(b"HSET", keys.call, b"token", b"worker-2:1")])
+    await link.execute([bus.finish(keys, "worker-2:1")])
+    await bench.press("4")
+    assert (bench.lost, bench.gone) == ([bench.call], [])
 
 
 async def test_a_call_that_another_owns_is_lost(bench: Bench, redis: Redis) -> None:
