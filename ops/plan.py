@@ -30,6 +30,7 @@ __all__ = ["Plan", "load_settings", "make_plan"]
 _DRAIN_TIMEOUT_S = "2"  # somebody waits at the terminal; the default is for deployments
 # After the calls are drained: the last events are flushed, connections closed.
 _STOP_MARGIN_S = 3
+_METRICS_PORT = "TRUNKLINE_METRICS_PORT"
 
 
 class Plan(NamedTuple):
@@ -70,7 +71,9 @@ def make_plan(environ: Mapping[str, str], directory: Path, *, edges: int, worker
         environ["REDIS_URL"] = redis_server.url_of(directory)
     edge, worker = load_settings(environ)
     load_agent(worker.agent)
-    _check_ports(edge.host, edge.port, edges)
+    _check_ports(edge.host, edge.port, edges, setting="--port")
+    if worker.metrics_port:
+        _check_metrics_ports(worker.metrics_port, workers, edge, edges)
     stop_wait_s = math.ceil(edge.drain_timeout_s) + _STOP_MARGIN_S
     environ |= {
         "PYTHONUNBUFFERED": "1",
@@ -103,10 +106,17 @@ def load_settings(environ: Mapping[str, str]) -> tuple[EdgeSettings, WorkerSetti
     return loaded["edge"].settings, loaded["worker"]
 
 
-def _check_ports(host: str, first: int, count: int) -> None:
+def _check_metrics_ports(first: int, workers: int, edge: EdgeSettings, edges: int) -> None:
+    _check_ports("127.0.0.1", first, workers, setting=_METRICS_PORT)
+    if both := range(max(first, edge.port), min(first + workers, edge.port + edges)):
+        raise UsageError(f"port {both[0]} is an edge's; choose another with {_METRICS_PORT}")
+
+
+def _check_ports(host: str, first: int, count: int, *, setting: str) -> None:
+    """`setting` is what chooses them."""
     for port in range(first, first + count):
         if port > 65_535:
-            raise UsageError(f"there is no port {port}; choose a lower one with --port")
+            raise UsageError(f"there is no port {port}; choose a lower one with {setting}")
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with socket.socket(family) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -114,11 +124,13 @@ def _check_ports(host: str, first: int, count: int) -> None:
                 probe.bind((host, port))
                 probe.listen()
             except PermissionError:
-                raise UsageError(f"port {port} is for root; choose another with --port") from None
+                raise UsageError(
+                    f"port {port} is for root; choose another with {setting}"
+                ) from None
             except OSError as error:
                 if error.errno != errno.EADDRINUSE:
                     raise UsageError(f"cannot listen on {host}:{port}: {error}") from error
-                message = f"port {port} is in use; choose another with --port"
+                message = f"port {port} is in use; choose another with {setting}"
                 raise UsageError(message) from None
 
 

@@ -66,6 +66,20 @@ def test_the_port_of_every_edge_must_be_free(tmp_path: Path, taken_port: int) ->
         plan(tmp_path, TRUNKLINE_PORT=str(taken_port - 1), edges=2)
 
 
+def test_the_port_of_every_workers_metrics_must_be_free(tmp_path: Path, taken_port: int) -> None:
+    message = f"port {taken_port} is in use; choose another with TRUNKLINE_METRICS_PORT"
+    with pytest.raises(UsageError, match=message):
+        plan(tmp_path, workers=2, TRUNKLINE_METRICS_PORT=str(taken_port - 1))
+
+
+def test_an_edge_and_a_workers_metrics_cannot_share_a_port(tmp_path: Path) -> None:
+    first = free_ports(3)
+    ports = {"TRUNKLINE_METRICS_PORT": str(first), "TRUNKLINE_PORT": str(first + 1)}
+    with pytest.raises(UsageError, match=f"port {first + 1} is an edge's"):
+        plan(tmp_path, workers=2, **ports)
+    assert plan(tmp_path, workers=1, **ports).port(0) == first + 1
+
+
 def test_ports_end_at_65535(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no port 65536"):
         plan(tmp_path, TRUNKLINE_PORT="65535", edges=2)
