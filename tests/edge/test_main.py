@@ -11,7 +11,7 @@ import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiohttp import ClientConnectionError, ClientSession, WSMsgType
 from redis.asyncio import Redis
@@ -34,6 +34,27 @@ async def started(**environ: str) -> AsyncIterator[Process]:
         if process.returncode is None:
             process.kill()
         await process.communicate()
+
+
+class Call(NamedTuple):
+    """A call on an edge of its own."""
+
+    process: Process
+    client: ClientSession
+    port: int
+    caller: Caller
+
+
+@asynccontextmanager
+async def calling(redis_url: str, **environ: str) -> AsyncIterator[Call]:
+    port = free_port()
+    async with (
+        ClientSession() as client,
+        started(REDIS_URL=redis_url, TRUNKLINE_PORT=str(port), **environ) as process,
+    ):
+        await until(lambda: is_ready(client, port), timeout=60)
+        caller = Caller(await client.ws_connect(f"http://127.0.0.1:{port}/media/twilio"))
+        yield Call(process, client, port, await caller.start())
 
 
 def is_closed(port: int) -> bool:
@@ -62,16 +83,7 @@ async def has_stored(redis: Redis, last: Event) -> bool:
 
 
 async def test_sigterm_ends_calls_with_1012_and_the_process_with_0(redis_url: str) -> None:
-    port = free_port()
-    async with (
-        ClientSession() as client,
-        started(
-            REDIS_URL=redis_url, TRUNKLINE_PORT=str(port), TRUNKLINE_DRAIN_TIMEOUT_S="0.1"
-        ) as process,
-    ):
-        await until(lambda: is_ready(client, port), timeout=60)
-        caller = Caller(await client.ws_connect(f"http://127.0.0.1:{port}/media/twilio"))
-        await caller.start()
+    async with calling(redis_url, TRUNKLINE_DRAIN_TIMEOUT_S="0.1") as (process, _, _, caller):
         process.send_signal(signal.SIGTERM)
         assert await caller.closed() == Closed(1012, "edge restarts")
         _, stderr = await process.communicate()
@@ -83,17 +95,8 @@ async def test_sigterm_ends_calls_with_1012_and_the_process_with_0(redis_url: st
 async def test_draining_edge_takes_no_call_and_serves_those_that_live(
     redis_url: str, redis: Redis
 ) -> None:
-    port = free_port()
-    async with (
-        ClientSession() as client,
-        started(
-            REDIS_URL=redis_url, TRUNKLINE_PORT=str(port), TRUNKLINE_DRAIN_TIMEOUT_S="60"
-        ) as process,
-    ):
-        await until(lambda: is_ready(client, port), timeout=60)
-        caller = Caller(await client.ws_connect(f"http://127.0.0.1:{port}/media/twilio"))
-        await caller.start()
-
+    environ = {"TRUNKLINE_DRAIN_TIMEOUT_S": "60"}
+    async with calling(redis_url, **environ) as (process, client, port, caller):
         await caller.press("1")
         await until(lambda: has_stored(redis, DtmfReceived("1")))
         starvation, began = Starvation(process.pid), time.monotonic()
@@ -115,16 +118,7 @@ async def test_edge_that_stood_still_does_not_blame_its_callers(
     redis_url: str, redis: Redis
 ) -> None:
     """What they said meanwhile is read before anybody is found to have been silent."""
-    port = free_port()
-    async with (
-        ClientSession() as client,
-        started(
-            REDIS_URL=redis_url, TRUNKLINE_PORT=str(port), TRUNKLINE_IDLE_TIMEOUT_S="1.5"
-        ) as process,
-    ):
-        await until(lambda: is_ready(client, port), timeout=60)
-        caller = Caller(await client.ws_connect(f"http://127.0.0.1:{port}/media/twilio"))
-        await caller.start()
+    async with calling(redis_url, TRUNKLINE_IDLE_TIMEOUT_S="1.5") as (process, _, _, caller):
         for digit in "123":
             process.send_signal(signal.SIGSTOP)
             began = time.monotonic()
@@ -136,14 +130,7 @@ async def test_edge_that_stood_still_does_not_blame_its_callers(
 
 
 async def test_second_signal_ends_the_process_at_once(redis_url: str) -> None:
-    port = free_port()
-    async with (
-        ClientSession() as client,
-        started(REDIS_URL=redis_url, TRUNKLINE_PORT=str(port)) as process,
-    ):
-        await until(lambda: is_ready(client, port), timeout=60)
-        caller = Caller(await client.ws_connect(f"http://127.0.0.1:{port}/media/twilio"))
-        await caller.start()
+    async with calling(redis_url) as (process, _, port, caller):
         process.send_signal(signal.SIGTERM)
         await until(lambda: is_closed(port))
         assert process.returncode is None
