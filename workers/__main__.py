@@ -18,6 +18,7 @@ from common.settings import load
 from workers.agent import Agent
 from workers.agent_loader import load_agent, prepare
 from workers.settings import WorkerSettings
+from workers.watchdog import Watchdog
 from workers.worker import Worker
 
 _log = logging.getLogger(__name__)
@@ -49,8 +50,10 @@ async def _work(settings: WorkerSettings, agent: type[Agent], stopping: asyncio.
     _log.info("taking calls", extra=extra)
     say_ready()
     failure: BaseException | None = None
+    watchdog = Watchdog(warn_after_s=settings.lease_ms / 2000, end_after_s=settings.stall_timeout_s)
     try:
-        await worker.run(stopping)
+        with watchdog.watching():
+            await worker.run(stopping)
         _log.info("stopped")
     except BaseException as error:
         failure = error

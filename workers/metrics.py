@@ -18,6 +18,7 @@ __all__ = [
     "HANDLERS_DEAF",
     "HANDOVERS",
     "LAG",
+    "LOOP_BLOCKED",
     "PAYLOADS_REFUSED",
     "RESTORES",
     "TAKEOVERS",
@@ -42,6 +43,9 @@ HANDLERS_CUT = Counter(
 )
 HANDLERS_DEAF = Counter(
     "trunkline_worker_handlers_deaf", "Handlers left behind because they went on when cancelled"
+)
+LOOP_BLOCKED = Counter(
+    "trunkline_worker_loop_blocked", "Times that a handler blocked the process for half a lease"
 )
 EVENTS_UNREADABLE = Counter(
     "trunkline_worker_events_unreadable", "Entries of event streams that could not be decoded"

@@ -29,6 +29,14 @@ class WorkerSettings(ProcessSettings, frozen=True, kw_only=True):
             description="seconds a handler may go on once its call has ended; then it is cancelled",
         ),
     ] = 30.0
+    stall_timeout_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=86_400,
+            description="seconds a handler may block the worker before it ends itself; 0: for ever",
+        ),
+    ] = 10.0
     fallback_prompt: Annotated[
         str,
         Meta(description="sound file for a caller whose call kills its workers; empty: none"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -49,6 +50,13 @@ class Blocked(Agent):
         await call.offload(time.sleep, 3600)
 
 
+class Blocking(Agent):
+    """Nobody else gets a turn."""
+
+    async def on_start(self, call):
+        time.sleep(3600)
+
+
 async def never():
     while True:
         try:
@@ -64,7 +72,13 @@ async def worker(redis_url: str, tmp_path: Path, agent: str) -> AsyncIterator[An
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "workers"),
         cwd=tmp_path,
-        env={**os.environ, "REDIS_URL": redis_url, "TRUNKLINE_AGENT": f"stubborn:{agent}"},
+        env={
+            **os.environ,
+            "REDIS_URL": redis_url,
+            "TRUNKLINE_AGENT": f"stubborn:{agent}",
+            "TRUNKLINE_STALL_TIMEOUT_S": "1",
+        },
+        stderr=asyncio.subprocess.PIPE,
     )
     yield process
     if process.returncode is None:
@@ -86,3 +100,15 @@ async def test_it_ends_in_time_whatever_its_agents_keep_going(
     assert await within(worker.wait(), 5.0) == 0
     assert await redis.hget(keys.call, "token") == b""
     assert await redis.exists(LANE.workers) == 0
+
+
+@pytest.mark.parametrize("agent", ["Blocking"])
+async def test_it_ends_itself_when_a_handler_blocks_it_and_says_which(
+    worker: Any, link: Link
+) -> None:
+    await announce(link, "c1", lane=LANE)
+    _, log = await within(worker.communicate(), 60.0)
+    assert worker.returncode == 1
+    assert re.search(
+        r"ends itself.* call=c1 handler=Blocking.on_start at=stubborn.py:\d+", log.decode()
+    )
