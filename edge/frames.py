@@ -51,7 +51,8 @@ def decode(decoder: msgspec.json.Decoder[FrameT], message: Message) -> FrameT:
     try:
         return decoder.decode(message)
     except msgspec.ValidationError as error:
-        is_unknown = str(error).endswith("`$.event`")
+        told = str(error)
+        is_unknown = told.startswith("Invalid value") and told.endswith("`$.event`")
         raise MessageError("unknown_event" if is_unknown else "malformed") from None
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         raise MessageError("malformed") from None

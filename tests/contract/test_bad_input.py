@@ -85,6 +85,38 @@ class TestB8:
         assert len(frames(call)) == 1
         assert is_alive(call)
 
+    @every_json_provider
+    def test_message_of_another_stream_is_counted_and_the_call_lives(self, provider: str) -> None:
+        told = sample(provider)
+        call = Call(told)
+        of_another = [
+            message.replace(stream_of(call), "another")
+            for message in (told.media, told.key, told.echo, told.stop)
+            if isinstance(message, str)
+        ]
+        call.hear(*of_another)
+        assert call.stream.ignored == {"other_stream": len(of_another)}
+        assert is_alive(call)
+
+    @every_json_provider
+    def test_message_of_no_stream_is_counted_and_the_call_lives(self, provider: str) -> None:
+        told = sample(provider)
+        call = Call(told)
+        nameless = [
+            message.replace(stream_of(call), "")
+            for message in (told.media, told.key, told.echo)
+            if isinstance(message, str)
+        ]
+        call.hear(*nameless)
+        assert call.stream.ignored == {"no_id": len(nameless)}
+        assert is_alive(call)
+
+
+def stream_of(call: Call) -> str:
+    started = call.events[0]
+    assert isinstance(started, CallStarted)
+    return started.provider_stream_id
+
 
 @pytest.fixture
 async def edge(redis_url: str) -> AsyncIterator[RunningEdge]:
@@ -204,6 +236,9 @@ BAD_JSON: dict[str, Callable[[str], str]] = {
     "not a number": lambda frame: frame[:-1] + ',"x":NaN}',
     "byte order mark": lambda frame: "\ufeff" + frame,
     "top-level array": lambda frame: f"[{frame}]",
+    "top-level text": lambda frame: '"start"',
+    "no event": lambda frame: frame.replace('"event":', '"x":'),
+    "event that is no text": lambda frame: frame.replace('"event":', '"event":1,"x":'),
     "half a surrogate pair": lambda frame: frame[:-1] + ',"x":"\ud800"}',
 }
 
@@ -217,6 +252,26 @@ class TestB11:
         call = Call(sample(provider))
         call.hear(spoilt(sample(provider).start))
         assert call.stream.ignored == {"malformed": 1}
+        assert is_alive(call)
+
+    @every_json_provider
+    @pytest.mark.parametrize(
+        "spoilt", [{"media": {}}, {"media": None}, {"payload": [1]}, {"payload": None}], ids=str
+    )
+    def test_frame_of_another_shape_is_counted(self, provider: str, spoilt: Any) -> None:
+        call = Call(sample(provider))
+        call.hear(media(provider, **spoilt))
+        assert call.stream.ignored == {"malformed": 1}
+        assert is_alive(call)
+
+    @every_provider
+    @pytest.mark.parametrize("event", ["fax", "START", "", "clear"])
+    def test_event_that_the_provider_never_documented_is_counted(
+        self, provider: str, event: str
+    ) -> None:
+        call = Call(sample(provider))
+        call.hear(sample(provider).changed(sample(provider).start, event=event))
+        assert call.stream.ignored == {"unknown_event": 1}
         assert is_alive(call)
 
     @every_provider
@@ -297,6 +352,9 @@ async def has_call(redis: Redis) -> bool:
 BAD_BASE64 = {
     "bad character": "/w=!",
     "no padding": "/w",
+    "too much padding": "====",
+    "data behind padding": "/w==/w==",
+    "not ASCII": "é/w=",
     "whitespace": "/w= =",
     "newline": "/w==\n",
     "url-safe": "_w==",

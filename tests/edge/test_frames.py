@@ -59,6 +59,8 @@ def test_event_that_the_provider_never_documented_is_told_apart(message: str) ->
         "[]",
         "null",
         "NaN",
+        '{"event":1}',
+        '{"event":null}',
         '{"event":"ping"',
         '{"event":"ping"} x',
         '\ufeff{"event":"ping"}',
