@@ -5,15 +5,19 @@ Rule 1: libav takes an empty packet for the end of the stream, after which it de
 Rule 2: samples stay where libav put them, as long as the array lives: no copy is made.
 Rule 3: what it reads lies in memory of its own, or has `AV_INPUT_BUFFER_PADDING_SIZE` bytes more
         behind it: it reads on behind the end, and where memory ends there, so does the process.
+Rule 4: it starts no threads. Before each encoder PyAV puts a graph of filters, of which each would
+        have a thread per CPU, up to 15, with nothing to do.
 """
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Mapping
 from typing import Literal
 
 import av
 import numpy as np
+from av import _core
 from av.audio.codeccontext import AudioCodecContext
 from av.codec.codec import UnknownCodecError
 from numpy.typing import NDArray
@@ -108,3 +112,14 @@ def samples_of(frame: av.AudioFrame) -> Pcm:
     scaled = np.frombuffer(plane, np.float32, frame.samples) * _FULL_SCALE
     pcm: Pcm = np.clip(np.rint(scaled), -_FULL_SCALE, _FULL_SCALE - 1).astype(np.int16)
     return pcm
+
+
+def _start_no_threads() -> None:
+    """For the process. PyAV has no word for it: this is libavutil's own, of its cpu.h."""
+    force_cpu_count = getattr(ctypes.CDLL(_core.__file__), "av_cpu_force_count", None)
+    if force_cpu_count is not None:  # else libav is hidden in PyAV: threads cost, but do no harm
+        force_cpu_count.argtypes, force_cpu_count.restype = [ctypes.c_int], None
+        force_cpu_count(1)
+
+
+_start_no_threads()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -72,3 +73,10 @@ def test_nothing_is_read_behind_the_end_of_a_payload() -> None:
     ran = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert ran.stdout.split() == ["G722", "OPUS", "libopencore_amrwb", "amrwb", "MP3"], ran.stderr
     assert ran.returncode == 0
+
+
+def test_encoders_have_no_threads() -> None:
+    before = len(os.listdir("/proc/self/task"))
+    encoders = [g722() for _ in range(50)]
+    assert all(encoder.encode(TONE) for encoder in encoders)
+    assert len(os.listdir("/proc/self/task")) < before + len(encoders)
