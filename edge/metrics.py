@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from common.events import EndReason
+
 __all__ = [
     "CALLS_REANNOUNCED",
     "CALLS_REFUSED",
@@ -20,7 +22,9 @@ CALLS_REFUSED = Counter("trunkline_edge_calls_refused", "Sockets refused before 
 _AUDIO_IN = Counter("trunkline_edge_audio_in_bytes", "Audio from callers", ["provider"])
 _MESSAGES_OUT = Counter("trunkline_edge_messages_out", "Messages to providers", ["provider"])
 _AUDIO_DROPPED = Counter(
-    "trunkline_edge_audio_dropped_ms", "Audio left out for a provider that was slow", ["provider"]
+    "trunkline_edge_audio_dropped_seconds",
+    "Audio left out for a provider that was slow",
+    ["provider"],
 )
 _IGNORED = Counter(
     "trunkline_edge_ignored", "Messages and commands without effect", ["provider", "reason"]
@@ -55,7 +59,10 @@ class ForProvider:
         self.calls_started = _CALLS_STARTED.labels(provider)
         self.audio_in_bytes = _AUDIO_IN.labels(provider)
         self.messages_out = _MESSAGES_OUT.labels(provider)
-        self.audio_dropped_ms = _AUDIO_DROPPED.labels(provider)
+        self.audio_dropped_s = _AUDIO_DROPPED.labels(provider)
+        # From zero on, or an alarm would not see the first of each.
+        for reason in EndReason:
+            _CALLS_ENDED.labels(provider, reason)
         self.clear_to_silence_s = _CLEAR_TO_SILENCE.labels(provider)
 
     def call_ended(self, reason: str) -> None:

@@ -178,7 +178,7 @@ class Session:
     def _catch_up(self) -> None:
         """The provider takes again what it is sent, after a while."""
         dropped_ms = self._stream.skip_overdue(before=time.monotonic() - _OVERDUE_S)
-        self._metrics.audio_dropped_ms.inc(dropped_ms)
+        self._metrics.audio_dropped_s.inc(dropped_ms / 1000)
         _log.warning(
             "provider was slow", extra={"call": self.call_id, "dropped_ms": round(dropped_ms)}
         )

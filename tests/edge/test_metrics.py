@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from prometheus_client import REGISTRY
+
+from common.events import EndReason
 from edge.metrics import ForProvider
 from tests.edge.calls import counted
 
@@ -21,6 +24,13 @@ def test_call_that_ended_is_on_no_more() -> None:
     assert counted("trunkline_edge_calls", provider="ending") == 0
     ended = {"provider": "ending", "reason": "not_taken"}
     assert counted("trunkline_edge_calls_ended_total", **ended) == 1
+
+
+def test_every_end_is_counted_from_zero_on() -> None:
+    ForProvider("fresh")
+    for reason in EndReason:
+        ended = {"provider": "fresh", "reason": reason}
+        assert REGISTRY.get_sample_value("trunkline_edge_calls_ended_total", ended) == 0
 
 
 def test_marks_are_counted_by_how_they_ended() -> None:
