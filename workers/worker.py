@@ -48,7 +48,8 @@ class Worker:
             async with asyncio.timeout(self._settings.drain_timeout_s + _LEAVE_S):
                 await serving
         except TimeoutError:
-            _log.warning("calls are left behind", extra={"calls": self._capacity.running})
+            if self._capacity.running:
+                _log.warning("calls are left behind", extra={"calls": self._capacity.running})
         finally:
             stop.cancel()
             self._executor.shutdown(wait=False, cancel_futures=True)
