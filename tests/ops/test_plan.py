@@ -74,10 +74,10 @@ def test_the_port_of_every_workers_metrics_must_be_free(tmp_path: Path, taken_po
 
 def test_an_edge_and_a_workers_metrics_cannot_share_a_port(tmp_path: Path) -> None:
     first = free_ports(3)
-    ports = {"TRUNKLINE_METRICS_PORT": str(first), "TRUNKLINE_PORT": str(first + 1)}
-    with pytest.raises(UsageError, match=f"port {first + 1} is an edge's"):
-        plan(tmp_path, workers=2, **ports)
-    assert plan(tmp_path, workers=1, **ports).port(0) == first + 1
+    metrics, edge = str(first), str(first + 1)
+    with pytest.raises(UsageError, match=f"port {edge} is an edge's"):
+        plan(tmp_path, workers=2, TRUNKLINE_METRICS_PORT=metrics, TRUNKLINE_PORT=edge)
+    assert plan(tmp_path, workers=1, TRUNKLINE_METRICS_PORT=metrics, TRUNKLINE_PORT=edge)
 
 
 def test_ports_end_at_65535(tmp_path: Path) -> None:
