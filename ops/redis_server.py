@@ -118,7 +118,7 @@ def command(binary: RedisBinary, directory: Path) -> list[str]:
 
 @contextlib.contextmanager
 def running(
-    binary: RedisBinary, *, directory: Path | None = None, timeout_s: float = 10.0
+    binary: RedisBinary, *, directory: Path | None = None, timeout_s: float = 30.0
 ) -> Iterator[str]:
     """Run a private server and yield its URL. A `directory` of the caller's is not removed, so
     that a second server in it has the URL of the first: how tests lose Redis and get it back."""

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -108,10 +108,16 @@ def test_the_console_script_shows_its_version_and_is_quick_to_help() -> None:
     assert version.stdout.startswith("trunkline 0.")
     took_s = []
     for _ in range(3):
-        began = time.perf_counter()
+        before = cpu_s_of_children()
         subprocess.run([script, "--help"], capture_output=True, timeout=60, check=True)
-        took_s.append(time.perf_counter() - began)
+        took_s.append(cpu_s_of_children() - before)
     assert min(took_s) < 0.5
+
+
+def cpu_s_of_children() -> float:
+    """What those that have ended have used; a busy machine makes them wait, not compute."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def test_a_reader_who_leaves_early_sees_no_traceback() -> None:

@@ -108,11 +108,9 @@ def test_keys(echo: System) -> None:
     call = clears.call()
     assert call.clears == 1
     # Digits and audio come in one order, whatever the clear took away.
-    assert [mark for mark in call.marks if mark.startswith("dtmf")] == [
-        "dtmf-1",
-        "dtmf-2",
-        "dtmf-#",
-    ]
+    marks = [mark for mark in call.marks if mark.startswith("dtmf")]
+    # On a busy machine the clear may come so soon that the mark before it never leaves.
+    assert marks in (["dtmf-1", "dtmf-2", "dtmf-#"], ["dtmf-2", "dtmf-#"])
     assert call.marks_echoed == call.marks_received
     assert call.close_code == 1000
     echo.wait_until_no_call_is_left()

@@ -21,7 +21,7 @@ from ops.phone import wav
 from ops.phone.dialects import known_dialects
 from ops.phone.report import CallReport
 from tests.system.processes import SPEECH, System, running
-from tests.workers.audio.likeness import Likeness, likeness, resampled
+from tests.workers.audio.likeness import Likeness, likeness, likeness_in_pieces, resampled
 from workers.audio import codecs
 from workers.audio.codec import Pcm
 
@@ -182,7 +182,7 @@ def interpreted(redis_server_url: str, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture(scope="module")
 def interrupted(redis_server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Calls:
-    arguments = ["--seconds", "2", "--dtmf", "15"]
+    arguments = ["--seconds", "3", "--dtmf", "11115"]  # after 1.3 s, of 3.5
     directory = tmp_path_factory.mktemp("interrupted")
     return Calls(redis_server_url, directory, "house:Speaker", *arguments)
 
@@ -223,7 +223,9 @@ def test_speech_that_an_agent_hears_and_says_again_is_the_same(
 ) -> None:
     report, heard, _ = interpreted.in_codec(codec)
     assert report.faults == []
-    found = likeness_to_speech(heard)
+    # The first frame that is late is filled up with silence, wherever that is: from there on all is
+    # a few milliseconds later.
+    found = likeness_in_pieces(samples(SPEECH), heard, FINE.rate_hz, torn=1)
     print(f"{codec}: interpreted, correlation {found.correlation:.4f}, {found.delay_ms:.2f} ms")
     assert found.correlation >= CODECS[codec].likeness_of_two
     # Two resamplers of 3 ms each way, and a codec twice.

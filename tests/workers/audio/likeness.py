@@ -66,6 +66,24 @@ def likeness(original: Pcm, later: Pcm, rate_hz: int, *, max_delay_ms: float = 6
     return Likeness(_correlation(original, later[delay:]), delay * 1000 / rate_hz)
 
 
+def likeness_in_pieces(
+    original: Pcm, later: Pcm, rate_hz: int, *, max_delay_ms: float = 60, torn: int = 0
+) -> Likeness:
+    """Of quarters of a second, each at its own delay, without as many as were `torn`: the least
+    alike. The delay is the longest."""
+    size, reach = rate_hz // 4, round(max_delay_ms * rate_hz / 1000)
+    pieces: list[tuple[Pcm, Pcm, Likeness]] = []
+    for start in range(0, min(len(original), len(later)) - size - reach, size):
+        piece, region = original[start : start + size], later[start : start + size + reach]
+        found = likeness(piece, region, rate_hz, max_delay_ms=max_delay_ms)
+        delay = round(found.delay_ms * rate_hz / 1000)
+        pieces.append((piece, region[delay : delay + size], found))
+    pieces.sort(key=lambda each: each[2].correlation)
+    whole = pieces[torn:]
+    said, heard = (np.concatenate([each[side] for each in whole]) for side in (0, 1))
+    return Likeness(_correlation(said, heard), max(each[2].delay_ms for each in whole))
+
+
 def _correlation(one: Pcm, other: Pcm) -> float:
     size = min(len(one), len(other))
     x, y = one[:size].astype(np.float64), other[:size].astype(np.float64)
