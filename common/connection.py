@@ -25,6 +25,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import (
     AskError,
     ClusterDownError,
+    NoPermissionError,
     NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
@@ -36,7 +37,7 @@ from redis.exceptions import (
 from common.errors import LinkError, ReplyError
 from common.redis_url import Access, Address
 
-__all__ = ["Connection", "Reply", "Request", "ScriptLostError"]
+__all__ = ["Connection", "NotAllowedError", "Reply", "Request", "ScriptLostError"]
 
 Request: TypeAlias = tuple[bytes | str | int, ...]
 #: What RESP2 gives: bytes, int, None, a list of these, or a ReplyError in their place.
@@ -48,6 +49,10 @@ _pack: Callable[[Any], bytes] = hiredis.pack_command
 
 class ScriptLostError(ReplyError):
     """The server does not have the script: load it, and ask again."""
+
+
+class NotAllowedError(ReplyError):
+    """The user of Redis that we are may not do this."""
 
 
 class Connection:
@@ -88,7 +93,8 @@ class Connection:
             except ResponseError as error:
                 if _is_passing(error):
                     raise
-                replies.append(ReplyError(str(error)))
+                kind = NotAllowedError if _is_not_allowed(error) else ReplyError
+                replies.append(kind(str(error)))
         return replies
 
     async def close(self) -> None:
@@ -118,10 +124,17 @@ def _is_passing(error: ResponseError) -> bool:
     return is_told or isinstance(error, _PASSING_TYPES)  # MOVED is a kind of AskError
 
 
+def _is_not_allowed(error: ResponseError) -> bool:
+    # What a script may not, has no code.
+    return isinstance(error, NoPermissionError) or "executing the script can't run" in str(error)
+
+
 def _told(error: Exception) -> str:
-    """With the code, which redis-py cuts off where it has a class of its own for it."""
+    """With the code, which redis-py cuts off where it has a class of its own for it, and without
+    the full stop: it goes into a sentence."""
     code = getattr(error, "status_code", None)
-    return f"{code} {error}" if code else str(error) or "time-out"
+    said = str(error).rstrip(".")
+    return f"{code} {said}" if code else said or "time-out"
 
 
 def _redis_py_connection(address: Address, access: Access) -> Any:  # redis-py leaves it untyped
