@@ -163,6 +163,19 @@ def test_what_would_fill_the_memory_is_refused(
         load_sound(path)
 
 
+def test_a_codec_that_is_none_of_ours_is_named(tmp_path: Path) -> None:
+    path = encoded(tmp_path / "a.wav", "aac", 16_000)
+    with pytest.raises(AgentError, match=r"a\.wav: aac is not played: make it PCM, FLAC or MP3"):
+        load_sound(path)
+
+
+@pytest.mark.parametrize("codec", ["adpcm_ms", "adpcm_ima_wav"])
+def test_wav_as_telephone_systems_keep_it_is_read(codec: str, tmp_path: Path) -> None:
+    sound = load_sound(encoded(tmp_path / "a.wav", codec, 8000))
+    assert sound.duration_ms == pytest.approx(500, abs=60)
+    assert sound.pcm.std() == pytest.approx(PEAK / 2**0.5, rel=0.1)
+
+
 def test_what_is_no_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(AgentError, match=r"missing\.wav: No such file or directory"):
         load_sound(tmp_path / "missing.wav")
