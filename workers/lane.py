@@ -15,6 +15,7 @@ from workers.agent import Agent
 from workers.call_runner import Surroundings
 from workers.capacity import Capacity
 from workers.claims import Claims
+from workers.dispatch import Dispatch
 from workers.gate import Gate
 from workers.intake import Intake
 from workers.last_words import last_words
@@ -65,8 +66,10 @@ class WorkerLane:
             self._calls.is_said_to_be_ours,
         )
         self._calls.claims = self._claims
-        self._intake = Intake(lane, worker_id, self._take_link, capacity, self._claims)
-        self._takeover = Takeover(lane, worker_id, self._lease_link, capacity, self._claims)
+        self._intake = Intake(Dispatch(lane, worker_id, self._take_link, self._claims), capacity)
+        self._takeover = Takeover(
+            Dispatch(lane, worker_id, self._lease_link, self._claims), capacity
+        )
         self._lease = Lease(lane, worker_id, self._lease_link, self._gate, settings)
         self._goodbye = membership.leave(lane, worker_id)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from common import bus, membership
+from common import membership
 from common.bus import Claim
 from common.keys import GROUP, CallKeys
 from common.link import Link
@@ -17,6 +17,7 @@ from common.writer import Writer
 from tests.workers.calls import LANE, announce, eventually, within
 from workers.capacity import Capacity
 from workers.claims import Claims
+from workers.dispatch import Dispatch
 from workers.intake import Intake
 
 WORKER = "worker-1"
@@ -33,7 +34,7 @@ class Taker:
         claims = Claims(
             LANE, name, writer, capacity, self._on_claimed, lambda _, token: self.ours.append(token)
         )
-        self.intake = Intake(LANE, name, link, capacity, claims)
+        self.intake = Intake(Dispatch(LANE, name, link, claims), capacity)
         self.running = asyncio.create_task(self.intake.run())
 
     def _on_claimed(self, keys: CallKeys, token: str, claim: Claim) -> None:
@@ -124,16 +125,6 @@ async def test_a_missing_group_is_made_again_and_nothing_announced_since_is_miss
         await redis.flushall()
         await announce(link, "after")
         await taker.has("before", "after")
-
-
-async def test_an_entry_lost_on_the_way_is_found_at_the_start(
-    taking: OpenTaker, link: Link, redis: Redis
-) -> None:
-    await announce(link, "lost")
-    await link.execute([bus.create_group(LANE)])
-    await hand_over(redis)
-    async with taking() as taker:
-        await taker.has("lost")
 
 
 async def test_an_entry_lost_on_the_way_is_found_after_a_fault(

@@ -13,6 +13,7 @@ from tests.workers.calls import LANE, announce, eventually
 from workers import metrics
 from workers.capacity import Capacity
 from workers.claims import Claims
+from workers.dispatch import Dispatch
 from workers.takeover import Takeover
 
 ME, OTHER = "worker-1", "worker-2"
@@ -29,7 +30,7 @@ def takeover(link: Link, writer: Writer, owned: list[str]) -> Takeover:
     claims = Claims(
         LANE, ME, writer, capacity, lambda keys, *_: owned.append(keys.call_id), lambda *_: None
     )
-    return Takeover(LANE, ME, link, capacity, claims)
+    return Takeover(Dispatch(LANE, ME, link, claims), capacity)
 
 
 async def calls_of_other(link: Link, count: int) -> list[str]:
