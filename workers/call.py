@@ -1,7 +1,8 @@
 """What an agent sees of its call: a few verbs, a few facts.
 
 What a verb asks for reaches the edge with the call's next commit, in order. Verbs return at once,
-but for `play` of a file or a long sound, which waits for a thread to have encoded it.
+but for `play` of a file or a long sound, which waits for a thread to have encoded it, and leaves in
+parts.
 """
 
 from __future__ import annotations
@@ -44,6 +45,11 @@ Playable = Sound | HeardAudio | bytes | NDArray[np.int16] | NDArray[np.float32] 
 #: A sound that lasts longer is encoded in a thread: a second of Opus takes some ms.
 _SHORT_MS = 200
 
+#: Ten minutes of packets are 30,000 commands. So many leave at a time, and then the other calls
+#: have their turn, here, in Redis and at the edge.
+_AT_ONCE = 100
+_BREATH_S = 0.005
+
 #: How long a key is pressed unless told otherwise.
 _KEY_MS = 100
 
@@ -77,6 +83,7 @@ class Call:
         self._started = started
         self._speaking = speaking or Speaking(self.play_format)
         self._clears = 0
+        self._turn = asyncio.Lock()  # of one long sound after another
         self.id = call_id
         #: The agent's `State`, kept when the worker dies; None when the agent declares none.
         self.state: Any = state
@@ -198,8 +205,13 @@ class Call:
         self._emit(self._speaking.flush())
         clears = self._clears
         commands = await self.offload(encode, audio)
-        if clears == self._clears:  # else spawned work has silenced it meanwhile
-            self._emit(commands)
+        async with self._turn:
+            for start in range(0, len(commands), _AT_ONCE):
+                if start:
+                    await asyncio.sleep(_BREATH_S)
+                if clears != self._clears:  # spawned work has silenced it meanwhile
+                    return
+                self._emit(commands[start : start + _AT_ONCE])
 
     def _file(self, path: str | Path) -> list[PlayAudio]:
         return self._speaking.whole(_PROMPTS.sound(path))

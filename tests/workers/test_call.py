@@ -36,6 +36,7 @@ PCMU = AudioFormat.pcmu()
 PCMA = AudioFormat(Encoding.PCMA, 8000)
 L16 = AudioFormat.pcm(8000)
 OPUS = AudioFormat(Encoding.OPUS, 48_000)
+STARTED = CallStarted("twilio", PCMU)
 RAMP = np.arange(-8000, 8000, 100, dtype=np.int16)  # 160 samples: 20 ms
 
 
@@ -254,6 +255,58 @@ async def test_a_clear_stops_what_is_being_encoded_for_spawned_work() -> None:
     await call.clear()
     await playing
     assert runtime.commands == [ClearPlayback()]
+
+
+class Watched(FakeRuntime):
+    """Tells of each command before it is kept."""
+
+    def __init__(self, watch: Callable[[int], None]) -> None:
+        super().__init__()
+        self._watch = watch
+
+    def emit(self, command: Command) -> None:
+        self._watch(len(self.commands))
+        super().emit(command)
+
+
+LONG_S = 250  # commands of a second
+
+
+async def test_a_long_sound_does_not_leave_in_one_go() -> None:
+    turn = 0
+    turns: list[int] = []
+
+    async def count() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count())
+    runtime = Watched(lambda number: turns.append(turn))
+    await Call("c1", STARTED, runtime, None).play(Sound(np.zeros(8000 * LONG_S, np.int16), 8000))
+    counting.cancel()
+    assert len(turns) == LONG_S
+    assert max(turns.count(each) for each in set(turns)) == 100
+
+
+async def test_a_clear_stops_a_sound_that_leaves() -> None:
+    clearing: list[asyncio.Task[None]] = []
+    runtime = Watched(
+        lambda number: clearing.append(asyncio.create_task(call.clear())) if number == 50 else None
+    )
+    call = Call("c1", STARTED, runtime, None)
+    await call.play(Sound(np.zeros(8000 * LONG_S, np.int16), 8000))
+    assert [type(command) for command in runtime.commands] == [*[PlayAudio] * 100, ClearPlayback]
+
+
+async def test_long_sounds_that_are_played_at_once_do_not_mix() -> None:
+    call, runtime = call_on()
+    sounds = [Sound(np.full(8000 * LONG_S, level, np.int16), 8000) for level in (1000, -1000)]
+    await asyncio.gather(*(call.play(sound) for sound in sounds))
+    signs = np.sign(of(runtime)[::8000].astype(int)).tolist()
+    assert sorted(signs) == [-1] * LONG_S + [1] * LONG_S
+    assert np.count_nonzero(np.diff(signs)) == 1
 
 
 async def test_an_array_of_more_than_one_channel_is_refused() -> None:
