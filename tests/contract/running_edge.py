@@ -1,4 +1,4 @@
-"""A whole edge in this process, on a port of its own, and a peer that may write what it likes."""
+"""An edge, and a peer that may write to it what it likes."""
 
 from __future__ import annotations
 
@@ -10,14 +10,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
-from aiohttp import web
 from redis.asyncio import Redis
 
-from common import process
-from edge.app import Edge
 from edge.configuration import configure
-from edge.lanes import EdgeLanes
-from tests.waiting import until
+from tests.edge.served import served
 
 __all__ = [
     "BINARY",
@@ -34,7 +30,6 @@ CONTINUATION, TEXT, BINARY, CLOSE = 0, 1, 2, 8
 
 class RunningEdge(NamedTuple):
     port: int
-    edge: Edge
 
     @asynccontextmanager
     async def peer(self, path: str) -> AsyncIterator[Peer]:
@@ -128,21 +123,10 @@ async def running_edge(redis_url: str, **settings: str) -> AsyncIterator[Running
         "TRUNKLINE_TAKE_TIMEOUT_S": "3",
         **{f"TRUNKLINE_{name.upper()}": value for name, value in settings.items()},
     }
-    configuration = configure(environ)
-    lanes = EdgeLanes(configuration.settings)
-    edge = Edge(configuration.settings, configuration.entrances, lanes)
-    runner = edge.runner()
-    await runner.setup()
-    try:
-        async with process.background(lanes.run(), edge.watch()):
-            site = web.TCPSite(runner, "127.0.0.1", 0)
-            await site.start()
-            await until(lanes.are_answering)
-            yield RunningEdge(runner.addresses[0][1], edge)
-            await edge.drain(0)
-            await lanes.flushed()
-    finally:
-        await runner.cleanup()
+    async with served(*configure(environ)) as (edge, lanes, port):
+        yield RunningEdge(port)
+        await edge.drain(0)
+        await lanes.flushed()
 
 
 async def keys_of_calls(redis: Redis) -> list[str]:

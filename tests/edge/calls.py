@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 import msgspec
-from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, web
+from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType
 from prometheus_client import REGISTRY
 
 from common import bus
@@ -18,14 +17,12 @@ from common.commands import Command
 from common.events import Event
 from common.keys import CallKeys, Lane, lanes
 from common.link import Link
-from common.process import background
 from common.wire import decode_event, encode_command
-from edge.app import Edge
 from edge.entrances import Entrance, entrances
-from edge.lanes import EdgeLanes
 from edge.settings import EdgeSettings
 from tests.chaos_proxy import ChaosProxy
 from tests.edge.dummy import DummyAdapter
+from tests.edge.served import Served, served
 from tests.waiting import until
 
 __all__ = ["Caller", "OwnedCall", "RunningEdge", "Worker", "counted", "running_edge"]
@@ -151,13 +148,11 @@ class Worker:
 
 
 class RunningEdge:
-    def __init__(
-        self, edge: Edge, lanes: EdgeLanes, client: ClientSession, url: str, worker: Worker
-    ) -> None:
-        self.edge = edge
-        self.lanes = lanes
+    def __init__(self, served: Served, client: ClientSession, worker: Worker) -> None:
+        self.edge = served.edge
+        self.lanes = served.lanes
         self.client = client
-        self.url = url
+        self.url = f"http://127.0.0.1:{served.port}"
         self.worker = worker
         self._callers: list[Caller] = []
 
@@ -195,24 +190,14 @@ async def running_edge(
     chosen = EdgeSettings(redis_url=url, namespace=NAMESPACE, **settings)
     opened = entrances({})
     opened["dummy"] = Entrance("dummy", lambda: adapter or DummyAdapter())
-    edge_lanes = EdgeLanes(chosen)
-    edge = Edge(chosen, opened, edge_lanes)
-    runner = edge.runner()
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    host, port = runner.addresses[0][:2]
     link = Link(redis_url, timeout_s=2.0)
     worker = Worker(link, lanes(NAMESPACE, 1)[0])
     try:
-        async with ClientSession() as client, background(edge_lanes.run(), edge.watch()):
-            await until(edge_lanes.are_answering)
-            running = RunningEdge(edge, edge_lanes, client, f"http://{host}:{port}", worker)
+        async with served(chosen, opened) as edge, ClientSession() as client:
+            running = RunningEdge(edge, client, worker)
             try:
                 yield running
             finally:
                 await running.hang_up_all()
     finally:
         await link.close()
-        await runner.cleanup()
-        await asyncio.sleep(0)  # aiohttp closes its transports a step later
