@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 from redis.asyncio import Redis
 
 from tests import redis_for_tests
+from tests.chaos_proxy import ChaosProxy
 
 # How fast a machine is says nothing about the code.
 settings.register_profile("trunkline", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -48,3 +49,10 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
     """A client of an empty database; replies are bytes."""
     async with Redis.from_url(redis_url) as client:
         yield client
+
+
+@pytest.fixture
+async def proxy(redis_url: str) -> AsyncIterator[ChaosProxy]:
+    """A way to it that can be disturbed."""
+    async with ChaosProxy.in_front_of(redis_url) as proxy:
+        yield proxy

@@ -14,12 +14,6 @@ from tests.waiting import until
 
 
 @pytest.fixture
-async def proxy(redis_url: str) -> AsyncIterator[ChaosProxy]:
-    async with ChaosProxy.in_front_of(redis_url) as proxy:
-        yield proxy
-
-
-@pytest.fixture
 async def link(proxy: ChaosProxy) -> AsyncIterator[Link]:
     link = Link(proxy.url, timeout_s=5.0)
     await link.execute([(b"PING",)])

@@ -38,12 +38,6 @@ class Reader:
 
 
 @pytest.fixture
-async def proxy(redis_url: str) -> AsyncIterator[ChaosProxy]:
-    async with ChaosProxy.in_front_of(redis_url) as proxy:
-        yield proxy
-
-
-@pytest.fixture
 async def reader(proxy: ChaosProxy) -> AsyncIterator[Reader]:
     link = Link(proxy.url, timeout_s=5.0)
     reader = Reader(link)

@@ -57,12 +57,6 @@ def marks(*names: object) -> list[bytes]:
 
 
 @pytest.fixture
-async def proxy(redis_url: str) -> AsyncIterator[ChaosProxy]:
-    async with ChaosProxy.in_front_of(redis_url) as proxy:
-        yield proxy
-
-
-@pytest.fixture
 async def downlink(proxy: ChaosProxy) -> AsyncIterator[Downlink]:
     link = Link(proxy.url, timeout_s=5.0)
     downlink = Downlink(link, tick_s=0.001)

@@ -17,12 +17,6 @@ LANE = lanes("lease", 1)[0]
 
 
 @pytest.fixture
-async def proxy(redis_url: str) -> AsyncIterator[ChaosProxy]:
-    async with ChaosProxy.in_front_of(redis_url) as proxy:
-        yield proxy
-
-
-@pytest.fixture
 async def writer(proxy: ChaosProxy) -> AsyncIterator[Writer]:
     link = Link(proxy.url, timeout_s=5.0)
     writer = Writer(link, tick_s=0.001)
