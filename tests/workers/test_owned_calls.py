@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from common import bus
 from common.bus import Claim, Taken
 from common.commands import HangUp, SetMark
-from common.events import CallEnded, DtmfReceived, EndReason
+from common.events import CallEnded, DtmfReceived, EndReason, Event
 from common.keys import CallKeys
 from common.link import Link
 from common.process import background
@@ -106,6 +106,15 @@ class Desk:
 
     async def is_rid_of_all(self) -> None:
         await eventually(lambda: not self.calls._calls and self.capacity.running == 0)
+        await self.writer.flushed()
+
+    async def hands_over(self) -> None:
+        """All that it has; then it may own calls again, as another worker would."""
+        self.gate.shut()
+        await self.calls.hand_over()
+        await self.is_rid_of_all()
+        self.gate = Gate()
+        self.calls._surroundings = self.calls._surroundings._replace(gate=self.gate)
 
 
 @pytest.fixture
@@ -121,76 +130,83 @@ async def desk(redis_url: str, writer: Writer, executor: ThreadPoolExecutor) -> 
     await desk.link.close()
 
 
-async def has_marks(redis: Redis, keys: CallKeys, *names: str) -> None:
-    async def is_so() -> bool:
-        return await commands_in(redis, keys) == [SetMark(name) for name in names]
+class Caller:
+    """The far end of a call of the desk's: what its edge stores, and what is in Redis for it."""
 
-    await eventually(is_so)
+    def __init__(self, keys: CallKeys, link: Link, redis: Redis) -> None:
+        self.keys = keys
+        self._link = link
+        self._redis = redis
+        self._stored = 1
+
+    async def sends(self, *events: Event) -> None:
+        await append(self._link, self.keys, *events, first=self._stored + 1)
+        self._stored += len(events)
+
+    async def has_marks(self, *names: str) -> None:
+        async def is_so() -> bool:
+            return await commands_in(self._redis, self.keys) == [SetMark(name) for name in names]
+
+        await eventually(is_so)
+
+    async def owner(self) -> Any:
+        return await self._redis.hget(self.keys.call, "token")
+
+    async def gets_owner(self, token: str) -> None:
+        await self._redis.hset(self.keys.call, "token", token)
+
+    async def is_gone(self) -> bool:
+        keys = self.keys
+        return not await self._redis.exists(keys.call, keys.events, keys.commands)
 
 
-async def token_of(redis: Redis, keys: CallKeys) -> Any:
-    return await redis.hget(keys.call, "token")
-
-
-async def test_a_call_is_run_and_finished(desk: Desk, link: Link, redis: Redis) -> None:
+@pytest.fixture
+async def caller(desk: Desk, link: Link, redis: Redis) -> Caller:
+    """Of a call that the desk owns."""
     keys = await announce(link, "c1")
     await desk.own(keys)
-    await append(link, keys, DtmfReceived("1"))
-    await has_marks(redis, keys, "1 1")
-    await append(link, keys, ENDED, first=3)
+    return Caller(keys, link, redis)
+
+
+async def test_a_call_is_run_and_finished(desk: Desk, caller: Caller) -> None:
+    await caller.sends(DtmfReceived("1"))
+    await caller.has_marks("1 1")
+    await caller.sends(ENDED)
     await desk.is_rid_of_all()
-    await desk.writer.flushed()
-    assert await redis.exists(keys.call, keys.events, keys.commands) == 0
+    assert await caller.is_gone()
 
 
-async def test_handed_over_a_call_goes_on_where_it_was(
-    desk: Desk, link: Link, redis: Redis
-) -> None:
-    keys = await announce(link, "c1")
-    await desk.own(keys)
-    await append(link, keys, DtmfReceived("1"), audio(1))
-    await has_marks(redis, keys, "1 1")
+async def test_handed_over_a_call_goes_on_where_it_was(desk: Desk, caller: Caller) -> None:
+    await caller.sends(DtmfReceived("1"), audio(1))
+    await caller.has_marks("1 1")
     before = metrics.HANDOVERS._value.get()
-    desk.gate.shut()
-    await desk.calls.hand_over()
-    await desk.is_rid_of_all()
+    await desk.hands_over()
     assert metrics.HANDOVERS._value.get() == before + 1
-    assert await token_of(redis, keys) == b""
-
-    desk.gate = desk.calls._surroundings.gate
-    fresh = Gate()
-    desk.calls._surroundings = desk.calls._surroundings._replace(gate=fresh)
-    await desk.own(keys, number=2)
-    await append(link, keys, DtmfReceived("2"), first=4)
-    await has_marks(redis, keys, "1 1", "resumed 1", "2 2")
+    assert await caller.owner() == b""
+    await desk.own(caller.keys, number=2)
+    await caller.sends(DtmfReceived("2"))
+    await caller.has_marks("1 1", "resumed 1", "2 2")
 
 
 async def test_a_handler_in_the_middle_is_run_again_and_issues_the_rest(
-    desk: Desk, link: Link, redis: Redis
+    desk: Desk, caller: Caller, redis: Redis
 ) -> None:
-    keys = await announce(link, "c1")
-    await desk.own(keys)
-    await append(link, keys, DtmfReceived("*"))
-    await has_marks(redis, keys, "* 1")
-    desk.gate.shut()
-    await desk.calls.hand_over()
-    await desk.is_rid_of_all()
-    assert await redis.hmget(keys.call, "token", "partial") == [b"", b"1"]
-    desk.calls._surroundings = desk.calls._surroundings._replace(gate=Gate())
-    await desk.own(keys, number=2)
-    await has_marks(redis, keys, "* 1", "resumed 0")
+    await caller.sends(DtmfReceived("*"))
+    await caller.has_marks("* 1")
+    await desk.hands_over()
+    assert await redis.hmget(caller.keys.call, "token", "partial") == [b"", b"1"]
+    await desk.own(caller.keys, number=2)
+    await caller.has_marks("* 1", "resumed 0")
 
 
-async def test_calls_of_a_dead_edge_are_ended_once(desk: Desk, link: Link, redis: Redis) -> None:
-    keys = await announce(link, "c1")
-    await desk.own(keys)
+async def test_calls_of_a_dead_edge_are_ended_once(desk: Desk, caller: Caller) -> None:
     desk.calls.end_calls_of(["edge-2"])
     desk.calls.end_calls_of(["edge-1"])
     desk.calls.end_calls_of(["edge-1"])
     await desk.is_rid_of_all()
     assert [end.reason for end in ENDS] == [EndReason.EDGE_LOST]
     await desk.writer.flushed()
-    assert await redis.exists(keys.call) == 0
+    assert await caller.is_gone()
 
 
 async def test_verified_calls_stay_and_others_go(desk: Desk, link: Link, redis: Redis) -> None:
@@ -201,28 +217,29 @@ async def test_verified_calls_stay_and_others_go(desk: Desk, link: Link, redis: 
     await redis.delete(forgotten.call)
     await desk.calls.verify(may_restore=False)
     await eventually(lambda: desk.capacity.running == 1)
-    await append(link, ours, DtmfReceived("1"))
-    await has_marks(redis, ours, "1 1")
-    assert await token_of(redis, others) == b"worker-2:1"
+    stays = Caller(ours, link, redis)
+    await stays.sends(DtmfReceived("1"))
+    await stays.has_marks("1 1")
+    assert await Caller(others, link, redis).owner() == b"worker-2:1"
 
 
 async def test_a_call_that_redis_has_forgotten_is_given_back(
-    desk: Desk, link: Link, redis: Redis
+    desk: Desk, caller: Caller, redis: Redis
 ) -> None:
-    keys = await announce(link, "c1")
-    await desk.own(keys)
-    await append(link, keys, DtmfReceived("1"))
-    await has_marks(redis, keys, "1 1")
-    await redis.delete(keys.call, keys.commands, keys.events, keys.calls)
+    await caller.sends(DtmfReceived("1"))
+    await caller.has_marks("1 1")
+    await redis.delete(
+        caller.keys.call, caller.keys.commands, caller.keys.events, caller.keys.calls
+    )
     await desk.calls.verify(may_restore=True)
-    again = bus.announce(keys, "edge-1", b"start", keep_ms=60_000)
+    again = bus.announce(caller.keys, "edge-1", b"start", keep_ms=60_000)
     assert await desk.writer.ask(again) == 1
 
     async def is_ours() -> bool:
-        return bool(await token_of(redis, keys) == f"{ME}:1".encode())
+        return bool(await caller.owner() == f"{ME}:1".encode())
 
     await eventually(is_ours)
-    await has_marks(redis, keys, "1 1")
+    await caller.has_marks("1 1")
 
 
 async def test_a_call_that_killed_three_workers_is_ended_without_its_agent(
@@ -250,90 +267,77 @@ async def test_events_that_are_no_stream_end_the_call(desk: Desk, link: Link, re
     await redis.set(keys.events, "no stream")
     await desk.own(keys)
     await desk.is_rid_of_all()
-    await desk.writer.flushed()
     assert await redis.exists(keys.call, keys.events) == 0
 
 
 async def test_a_call_that_is_gone_from_redis_for_good_ends_and_stays_so(
-    desk: Desk, link: Link, redis: Redis, monkeypatch: pytest.MonkeyPatch
+    desk: Desk, caller: Caller, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its edge does not announce it again; the agent hears of the end, and nobody else runs it."""
     monkeypatch.setattr("workers.restoration._PATIENCE_S", 0.2)
-    keys = await announce(link, "c1")
-    await desk.own(keys)
     await redis.flushdb()
     await desk.calls.verify(may_restore=True)
     await desk.is_rid_of_all()
     (ended,) = ENDS
     assert ended == CallEnded(EndReason.EDGE_LOST, "no edge knows the call")
     await desk.writer.flushed()
-    assert bus.has_ended(await desk.writer.ask(bus.announce(keys, "edge-1", b"start")))
+    assert bus.has_ended(await desk.writer.ask(bus.announce(caller.keys, "edge-1", b"start")))
 
 
-async def test_a_call_that_we_have_released_is_not_taken_back(
-    desk: Desk, link: Link, redis: Redis
-) -> None:
-    keys = await announce(link, "c1")
-    await desk.own(keys)
+async def test_a_call_that_we_have_released_is_not_taken_back(desk: Desk, caller: Caller) -> None:
     handing_over = asyncio.create_task(desk.calls.hand_over())
 
     async def is_released() -> bool:
-        return await redis.hget(keys.call, "token") == b""
+        return bool(await caller.owner() == b"")
 
     while not handing_over.done():
         await desk.calls.verify(may_restore=True)
     await eventually(is_released)
     await desk.is_rid_of_all()
-    assert await redis.hget(keys.call, "token") == b""
+    assert await caller.owner() == b""
 
 
 async def test_a_handler_that_does_not_hear_of_the_loss_is_the_last_one(
-    desk: Desk, link: Link, redis: Redis
+    desk: Desk, caller: Caller
 ) -> None:
-    keys = await announce(link, "c1")
-    await desk.own(keys)
-    await append(link, keys, DtmfReceived("#"), DtmfReceived("1"), ENDED)
-    await has_marks(redis, keys, "# 1")
-    await redis.hset(keys.call, "token", "worker-2:1")
+    await caller.sends(DtmfReceived("#"), DtmfReceived("1"), ENDED)
+    await caller.has_marks("# 1")
+    await caller.gets_owner("worker-2:1")
     await desk.calls.verify(may_restore=False)
     await desk.is_rid_of_all()
     assert ENDS == []
 
 
 async def test_a_call_that_comes_back_while_it_is_let_go_is_run_anew(
-    desk: Desk, link: Link, redis: Redis
+    desk: Desk, caller: Caller
 ) -> None:
     """Taken over by another, who hands it over at once, before our agent has let go of it."""
-    keys = await announce(link, "c1")
-    await desk.own(keys)
-    await append(link, keys, DtmfReceived("1"))
-    await has_marks(redis, keys, "1 1")
+    await caller.sends(DtmfReceived("1"))
+    await caller.has_marks("1 1")
     (old,) = desk.calls._calls
-    await redis.hset(keys.call, "token", "")
-    await desk.own(keys, number=2)
+    await caller.gets_owner("")
+    await desk.own(caller.keys, number=2)
     desk.calls.lost(old)
     await eventually(lambda: desk.capacity.running == 1)
-    await append(link, keys, DtmfReceived("2"), ENDED, first=3)
+    await caller.sends(DtmfReceived("2"), ENDED)
     await desk.is_rid_of_all()
     assert len(ENDS) == 1
     await desk.writer.flushed()
-    assert await redis.exists(keys.call) == 0
+    assert await caller.is_gone()
 
 
 async def test_a_call_that_has_ended_is_not_given_back(
-    desk: Desk, link: Link, redis: Redis
+    desk: Desk, caller: Caller, redis: Redis
 ) -> None:
     """Its last commit is refused when it is over; restored, nobody would ever end it."""
-    keys = await announce(link, "c1")
-    await desk.own(keys)
-    await append(link, keys, DtmfReceived("1"))
-    await has_marks(redis, keys, "1 1")
-    await redis.delete(keys.call)
+    await caller.sends(DtmfReceived("1"))
+    await caller.has_marks("1 1")
+    await redis.delete(caller.keys.call)
     slow = asyncio.create_task(desk.writer.ask((b"BLPOP", b"nothing", b"0.3")))
-    await append(link, keys, DtmfReceived("2"), first=3)
+    await caller.sends(DtmfReceived("2"))
     (call,) = desk.calls._calls
     await eventually(lambda: call.runner.repeat() is not None)
-    await append(link, keys, ENDED, first=4)
+    await caller.sends(ENDED)
     await desk.is_rid_of_all()
     await slow
     await desk.writer.flushed()
@@ -342,29 +346,24 @@ async def test_a_call_that_has_ended_is_not_given_back(
 
 
 async def test_a_call_that_is_forgotten_while_it_ends_is_not_given_back(
-    desk: Desk, link: Link, redis: Redis
+    desk: Desk, caller: Caller, redis: Redis
 ) -> None:
-    keys = await announce(link, "c1")
-    await desk.own(keys)
-    await redis.delete(keys.call)
+    await redis.delete(caller.keys.call)
     slow = asyncio.create_task(desk.writer.ask((b"BLPOP", b"nothing", b"0.3")))
     verified = asyncio.create_task(desk.calls.verify(may_restore=True))
-    await append(link, keys, ENDED)
+    await caller.sends(ENDED)
     await desk.is_rid_of_all()
     await asyncio.gather(slow, verified)
     assert not desk.calls._restoration._asked
 
 
 async def test_a_call_out_of_step_is_ended_for_nobody_else_will(
-    desk: Desk, link: Link, redis: Redis
+    desk: Desk, caller: Caller, redis: Redis
 ) -> None:
-    keys = await announce(link, "c1")
-    await desk.own(keys)
-    await redis.hset(keys.call, "commit", 99)
-    await append(link, keys, DtmfReceived("1"))
+    await redis.hset(caller.keys.call, "commit", 99)
+    await caller.sends(DtmfReceived("1"))
     await desk.is_rid_of_all()
-    await desk.writer.flushed()
-    assert await redis.exists(keys.call) == 0
+    assert await caller.is_gone()
 
 
 async def test_a_call_whose_end_redis_has_lost_is_ended_again(
@@ -388,33 +387,31 @@ async def test_a_call_whose_end_redis_has_lost_is_ended_again(
 
     await eventually(is_gone)
     await desk.writer.flushed()
-    assert await token_of(redis, running) == f"{ME}:78".encode()
+    assert await redis.hget(running.call, "token") == f"{ME}:78".encode()
     assert desk.capacity.running == 1
     assert await redis.xlen(LANE.calls) == 1
 
 
 async def test_a_call_that_is_taken_while_the_gate_is_closed_does_not_begin(
-    desk: Desk, link: Link, redis: Redis
+    desk: Desk, caller: Caller
 ) -> None:
     """Not even with `on_resumed`; as when its claim is answered after SIGTERM."""
-    keys = await announce(link, "c1")
-    await desk.own(keys)
-    await append(link, keys, DtmfReceived("1"))
-    await has_marks(redis, keys, "1 1")
+    await caller.sends(DtmfReceived("1"))
+    await caller.has_marks("1 1")
     (call,) = desk.calls._calls
     desk.calls.lost(call)
     await desk.is_rid_of_all()
-    await redis.hset(keys.call, "token", "")
+    await caller.gets_owner("")
     desk.gate.shut()
-    await desk.own(keys, number=2)
+    await desk.own(caller.keys, number=2)
     await desk.calls.hand_over()
     await desk.is_rid_of_all()
-    await has_marks(redis, keys, "1 1")
-    assert await token_of(redis, keys) == b""
+    await caller.has_marks("1 1")
+    assert await caller.owner() == b""
 
 
 async def test_a_call_that_has_ended_is_not_handed_over_though_its_work_goes_on(
-    desk: Desk, link: Link, redis: Redis
+    desk: Desk, caller: Caller, redis: Redis
 ) -> None:
     """Or its end would be handled twice."""
     has_begun, may_end = asyncio.Event(), asyncio.Event()
@@ -427,17 +424,14 @@ async def test_a_call_that_has_ended_is_not_handed_over_though_its_work_goes_on(
             await may_end.wait()
 
     SPAWNED.append(slow)
-    keys = await announce(link, "c1")
-    await desk.own(keys)
     await has_begun.wait()
-    await append(link, keys, ENDED)
+    await caller.sends(ENDED)
     await eventually(lambda: bool(ENDS))
     desk.gate.shut()
     asyncio.get_running_loop().call_later(0.1, may_end.set)
     await desk.calls.hand_over()
     await desk.is_rid_of_all()
-    await desk.writer.flushed()
-    assert await redis.exists(keys.call) == 0
+    assert await caller.is_gone()
     assert await redis.xlen(LANE.calls) == 0
 
 
@@ -452,21 +446,19 @@ def soon(monkeypatch: pytest.MonkeyPatch, desk: Desk) -> None:
 @pytest.mark.parametrize("behind", [0, 1000])
 @pytest.mark.usefixtures("soon")
 async def test_a_call_that_is_over_is_finished_though_its_handler_goes_on(
-    desk: Desk, link: Link, redis: Redis, behind: int
+    desk: Desk, caller: Caller, behind: int
 ) -> None:
     """Also where the handler has kept the end, far behind, from being read."""
-    keys = await announce(link, "c1")
-    await desk.own(keys)
-    await append(link, keys, DtmfReceived("*"), *[audio(1)] * behind, ENDED)
+    await caller.sends(DtmfReceived("*"), *[audio(1)] * behind, ENDED)
     await desk.is_rid_of_all()
     assert len(ENDS) == 1
     await desk.writer.flushed()
-    assert await redis.exists(keys.call, keys.events, keys.commands) == 0
+    assert await caller.is_gone()
 
 
 @pytest.mark.usefixtures("soon")
 async def test_a_handler_that_cannot_be_cancelled_keeps_neither_call_nor_room(
-    desk: Desk, link: Link, redis: Redis
+    desk: Desk, caller: Caller
 ) -> None:
     spawned_has_ended = asyncio.Event()
 
@@ -477,16 +469,13 @@ async def test_a_handler_that_cannot_be_cancelled_keeps_neither_call_nor_room(
             spawned_has_ended.set()
 
     SPAWNED.append(beside)
-    keys = await announce(link, "c1")
-    await desk.own(keys)
-    await append(link, keys, DtmfReceived("D"))
-    await has_marks(redis, keys, "D 1")
+    await caller.sends(DtmfReceived("D"))
+    await caller.has_marks("D 1")
     (call,) = desk.calls._calls
     task = desk.calls._calls[call]
-    await append(link, keys, ENDED, first=3)
+    await caller.sends(ENDED)
     await desk.is_rid_of_all()
-    await desk.writer.flushed()
-    assert await redis.exists(keys.call, keys.events, keys.commands) == 0
+    assert await caller.is_gone()
     await within(spawned_has_ended.wait())
     assert not task.done()
     MAY_END[0].set()
@@ -497,15 +486,10 @@ async def test_a_handler_that_cannot_be_cancelled_keeps_neither_call_nor_room(
 
 
 @pytest.mark.usefixtures("soon")
-async def test_a_call_that_is_lost_keeps_no_room_either(
-    desk: Desk, link: Link, redis: Redis
-) -> None:
-    keys = await announce(link, "c1")
-    await desk.own(keys)
-    await append(link, keys, DtmfReceived("D"))
-    await has_marks(redis, keys, "D 1")
-    await redis.hset(keys.call, "token", "worker-2:1")
+async def test_a_call_that_is_lost_keeps_no_room_either(desk: Desk, caller: Caller) -> None:
+    await caller.sends(DtmfReceived("D"))
+    await caller.has_marks("D 1")
+    await caller.gets_owner("worker-2:1")
     await desk.calls.verify(may_restore=False)
     await desk.is_rid_of_all()
-    await desk.writer.flushed()
-    assert await token_of(redis, keys) == b"worker-2:1"
+    assert await caller.owner() == b"worker-2:1"
