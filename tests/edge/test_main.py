@@ -118,7 +118,8 @@ async def test_edge_that_stood_still_does_not_blame_its_callers(
     redis_url: str, redis: Redis
 ) -> None:
     """What they said meanwhile is read before anybody is found to have been silent."""
-    async with calling(redis_url, TRUNKLINE_IDLE_TIMEOUT_S="1.5") as (process, _, _, caller):
+    settings = {"TRUNKLINE_IDLE_TIMEOUT_S": "1.5", "TRUNKLINE_TAKE_TIMEOUT_S": "60"}
+    async with calling(redis_url, **settings) as (process, _, _, caller):
         for digit in "123":
             process.send_signal(signal.SIGSTOP)
             began = time.monotonic()

@@ -18,6 +18,7 @@ from common.keys import GROUP
 from common.link import Link
 from common.scripts import ADOPT
 from tests.chaos_proxy import ChaosProxy
+from tests.waiting import Starvation
 from tests.workers.calls import (
     ENDED,
     LANE,
@@ -266,6 +267,7 @@ async def test_who_takes_many_calls_over_keeps_its_lease_meanwhile(
     """Or the others would take all of them over in turn."""
     await calls_of_the_dead(link, 240)
     async with lane(calls=10) as running:
+        starvation = Starvation()
         await redis.zadd(LANE.workers, {"worker-2": 1})
         left: list[float] = []
 
@@ -276,9 +278,10 @@ async def test_who_takes_many_calls_over_keeps_its_lease_meanwhile(
             left.append(end - seconds * 1000 - micros / 1000)
             return running.capacity.running == 240
 
-        await eventually(are_taken, timeout_s=10.0)
-        assert min(left) > 300
-        assert "stood still" not in caplog.text
+        await eventually(are_taken, timeout_s=60.0)
+        # But for what the machine makes it wait; half a lease is noticed.
+        assert min(left) > 300 - 1000 * starvation.seconds
+        assert "stood still" not in caplog.text or starvation.seconds > 0.3
 
 
 async def test_a_process_that_stands_still_for_less_than_its_lease_keeps_its_calls(
