@@ -56,20 +56,16 @@ class WorkerLane:
             capacity,
             self._writer,
             self._reader,
+            on_got_further=lambda call_id: self._claims.got_further(call_id),
         )
-        self._claims = Claims(
-            lane,
-            worker_id,
-            self._writer,
-            capacity,
-            self._calls.own,
-            self._calls.is_said_to_be_ours,
+        own, is_ours = self._calls.own, self._calls.is_said_to_be_ours
+        self._claims = Claims(lane, worker_id, self._writer, capacity, own, is_ours)
+        new, orphaned = (
+            Dispatch(lane, worker_id, link, self._claims)
+            for link in (self._take_link, self._lease_link)
         )
-        self._calls.claims = self._claims
-        self._intake = Intake(Dispatch(lane, worker_id, self._take_link, self._claims), capacity)
-        self._takeover = Takeover(
-            Dispatch(lane, worker_id, self._lease_link, self._claims), capacity
-        )
+        self._intake = Intake(new, capacity)
+        self._takeover = Takeover(orphaned, capacity)
         self._lease = Lease(lane, worker_id, self._lease_link, self._gate, settings)
         self._goodbye = membership.leave(lane, worker_id)
 

@@ -72,16 +72,8 @@ class Lease:
             while True:
                 await asyncio.sleep(due - loop.time())
                 self._mind_the_delay(loop.time() - due)
-                due = loop.time() + self._length_s / _BEATS
                 try:
-                    look = await self._renew(vigilance)
-                    if look.next_end_ms >= 0:  # somebody has missed a renewal, if it is that soon
-                        due = min(due, loop.time() + (look.next_end_ms + 1) / 1000)
-                    if not self._gate.is_open or loop.time() >= self._verify_at:
-                        await self._verify(ward)
-                        due = max(due, loop.time())  # it was Redis that took its time
-                    if self._gate.is_open:
-                        await self._judge(look, vigilance, ward, until=due)
+                    due = await self._beat(vigilance, ward)
                 except LinkError as error:
                     if isinstance(error, ServerChangedError):
                         self._gate.close()  # who knows whether that one knows our calls
@@ -91,6 +83,20 @@ class Lease:
         finally:
             if self._doubt is not None:
                 self._doubt.cancel()
+
+    async def _beat(self, vigilance: Vigilance, ward: Ward) -> float:
+        """Renew, and act on what that tells; when to do so again."""
+        loop = asyncio.get_running_loop()
+        due = loop.time() + self._length_s / _BEATS
+        look = await self._renew(vigilance)
+        if look.next_end_ms >= 0:  # somebody has missed a renewal, if it is that soon
+            due = min(due, loop.time() + (look.next_end_ms + 1) / 1000)
+        if not self._gate.is_open or loop.time() >= self._verify_at:
+            await self._verify(ward)
+            due = max(due, loop.time())  # it was Redis that took its time
+        if self._gate.is_open:
+            await self._judge(look, vigilance, ward, until=due)
+        return due
 
     def _mind_the_delay(self, delay_s: float) -> None:
         """Was it this process that stood still? Then others may own its calls by now."""

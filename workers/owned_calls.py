@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -16,7 +17,6 @@ from common.writer import Writer
 from workers import metrics
 from workers.call_runner import CallRunner, Surroundings
 from workers.capacity import Capacity
-from workers.claims import Claims
 from workers.committer import Committer
 from workers.curfew import Curfew
 from workers.owned_call import OwnedCall
@@ -35,7 +35,8 @@ _LEAVE_S = 0.5
 
 
 class OwnedCalls:
-    """Every call that gets in by `own` gives its capacity back when it gets out."""
+    """Every call that gets in by `own` gives its capacity back when it gets out. `on_got_further`
+    is told of each that is past its beginning, or over (`workers/claims.py`, rule 4)."""
 
     def __init__(
         self,
@@ -44,6 +45,7 @@ class OwnedCalls:
         capacity: Capacity,
         writer: Writer,
         reader: EventReader,
+        on_got_further: Callable[[str], None],
     ) -> None:
         self._surroundings = surroundings
         self._capacity = capacity
@@ -71,8 +73,7 @@ class OwnedCalls:
             timeout_s=settings.end_timeout_s,
             on_deaf=self._abandon,
         )
-        #: Set once, by the lane: claims and calls know each other.
-        self.claims: Claims | None = None
+        self._on_got_further = on_got_further
 
     async def run(self) -> None:
         """What is to be done for the calls from time to time."""
@@ -170,7 +171,7 @@ class OwnedCalls:
             self._restoration.forget(call)
             self._released.discard(call)
             self._capacity.give_back()
-            self._got_further(call)
+            self._on_got_further(call.keys.call_id)
 
     async def _hand_over(self, call: OwnedCall) -> None:
         self._reader.forget(call)
@@ -205,11 +206,7 @@ class OwnedCalls:
 
     def _committed(self, call: OwnedCall) -> None:
         if call.runner.is_past_its_beginning:
-            self._got_further(call)
-
-    def _got_further(self, call: OwnedCall) -> None:
-        assert self.claims is not None
-        self.claims.got_further(call.keys.call_id)
+            self._on_got_further(call.keys.call_id)
 
     def _finish(self, keys: CallKeys, token: str) -> None:
         self._writer.submit(bus.finish(keys, token), partial(_finished, keys.call_id))

@@ -91,11 +91,11 @@ class Desk:
             self.capacity,
             writer,
             self.reader,
+            on_got_further=lambda call_id: self.claims.got_further(call_id),
         )
         self.claims = Claims(
             LANE, ME, writer, self.capacity, self.calls.own, self.calls.is_said_to_be_ours
         )
-        self.calls.claims = self.claims
 
     async def own(self, keys: CallKeys, *, suspects: bool = False, number: int = 1) -> None:
         token = f"{ME}:{number}"
