@@ -6,9 +6,10 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from common.errors import UsageError
+from common.errors import AgentError, UsageError
 from workers.agent import Agent
 from workers.agents import built_in_agents, load_built_in
+from workers.hearing import check_declared
 
 __all__ = ["load_agent", "prepare"]
 
@@ -25,6 +26,10 @@ def load_agent(name: str) -> type[Agent]:
     if not isinstance(agent, type) or not issubclass(agent, Agent):
         raise UsageError(f"agent {name!r} is not a subclass of workers.Agent")
     _check_state(name, agent)
+    try:
+        check_declared(agent)
+    except AgentError as error:
+        raise UsageError(f"agent {name!r}: {error}") from None
     return agent
 
 

@@ -10,7 +10,7 @@ Rule 4: codecs and filters belong to the process, a new owner begins with fresh 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import suppress
 from typing import TypeAlias
 
@@ -23,14 +23,34 @@ from workers.detectors import Detectors, Noticed
 from workers.late_decoder import LateDecoder
 from workers.memory import Memory
 from workers.sound import Decoded, HeardAudio
+from workers.speech import SpeechSettings
 from workers.track import Track
 
-__all__ = ["CALLER", "Heard", "Hearing"]
+__all__ = ["CALLER", "Heard", "Hearing", "check_declared"]
 
 Heard: TypeAlias = HeardAudio | Noticed
 
 #: The track of what the caller says. Detectors listen to no other.
 CALLER = "inbound"
+
+
+def check_declared(agent: type[Agent]) -> None:
+    """Raises AgentError for what no call could give the agent."""
+    listen, name = agent.listen, agent.__name__
+    if listen is not None and not _can_be_had(listen):
+        raise AgentError(
+            f"{name} listens to {listen}: what can be had is AudioFormat.pcm(rate), "
+            f"{MIN_HZ} to {MAX_HZ} Hz"
+        )
+    if agent.speech is not None and not isinstance(agent.speech, SpeechSettings):
+        raise AgentError(f"{name}.speech is {agent.speech!r}: SpeechSettings(...) are needed")
+    if not isinstance(agent.tracks, Set):
+        raise AgentError(f"{name}.tracks is {agent.tracks!r}: a set of names is needed")
+
+
+def _can_be_had(listen: AudioFormat) -> bool:
+    is_pcm = isinstance(listen, AudioFormat) and listen == AudioFormat.pcm(listen.rate_hz)
+    return is_pcm and MIN_HZ <= listen.rate_hz <= MAX_HZ
 
 
 class Hearing:
@@ -52,14 +72,7 @@ class Hearing:
 
     def check(self) -> None:
         """Raises AgentError when the agent cannot be given what it listens to."""
-        listen, name = self._agent.listen, self._agent.__name__
-        if listen is not None and (
-            listen != AudioFormat.pcm(listen.rate_hz) or not MIN_HZ <= listen.rate_hz <= MAX_HZ
-        ):
-            raise AgentError(
-                f"{name} listens to {listen}: what can be had is AudioFormat.pcm(rate), "
-                f"{MIN_HZ} to {MAX_HZ} Hz"
-            )
+        check_declared(self._agent)
         if self._is_decoding:
             _ = self.decoder.opened
 

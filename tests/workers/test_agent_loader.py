@@ -117,6 +117,24 @@ def test_what_is_no_agent(module: WriteModule, value: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("declared", "text"),
+    [
+        (
+            "listen = 16_000",
+            "Mine listens to 16000: what can be had is AudioFormat.pcm(rate), 4000",
+        ),
+        ("listen = AudioFormat.pcmu()", "Mine listens to PCMU/8000: what can be had is"),
+        ("listen = AudioFormat.pcm(1000)", "Mine listens to L16/1000: what can be had is"),
+        ("speech = True", "Mine.speech is True: SpeechSettings(...) are needed"),
+        ("tracks = 'inbound'", "Mine.tracks is 'inbound': a set of names is needed"),
+    ],
+)
+def test_what_no_call_could_give_the_agent(module: WriteModule, declared: str, text: str) -> None:
+    source = f"from workers import *\n\nclass Mine(Agent):\n    {declared}\n"
+    assert text in fault(f"{module(source)}:Mine")
+
+
 def test_state_without_defaults(module: WriteModule) -> None:
     name = module(
         "import msgspec\n"
