@@ -131,9 +131,9 @@ def _is_not_allowed(error: ResponseError) -> bool:
 
 def _told(error: Exception) -> str:
     """With the code, which redis-py cuts off where it has a class of its own for it, and without
-    the full stop: it goes into a sentence."""
+    the name of our script and the full stop: it goes into a sentence."""
     code = getattr(error, "status_code", None)
-    said = str(error).rstrip(".")
+    said = str(error).partition(" script: ")[0].rstrip(".")
     return f"{code} {said}" if code else said or "time-out"
 
 

@@ -103,7 +103,9 @@ async def test_name_password_database_and_client_name_are_used(
 async def test_what_redis_says_fits_into_a_sentence(connection: Connection) -> None:
     with pytest.raises(LinkError, match=r"READONLY no writes$"):
         async with connection.within(2.0):
-            await connection.exchange([erring("READONLY no writes.")])
+            await connection.exchange(
+                [erring("READONLY no writes. script: 0f, on @user_script:1.")]
+            )
 
 
 async def test_password_that_is_refused_is_not_repeated(redis_url: str) -> None:
