@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
+from inspect import signature
 from itertools import chain
 from pathlib import Path
+
+import pytest
 
 from common.settings import ProcessSettings, Setting, settings_of
 from edge.providers import providers
 from edge.settings import EdgeSettings
+from workers.agent import Agent
+from workers.agent_loader import load_agent
 from workers.agents import built_in_agents, options_of
 from workers.settings import WorkerSettings
 
@@ -34,6 +39,21 @@ def test_every_setting_stands_in_the_table_with_its_default() -> None:
     ]
     written = re.findall(r"^\| `(?:TRUNKLINE_|REDIS_).*$", README, re.MULTILINE)
     assert written == expected
+
+
+@pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", README, re.DOTALL))
+def test_agents_that_are_shown_are_agents(
+    code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, class_name = re.findall(r"^# (\w+)\.py$|^class (\w+)\(Agent\)", code, re.MULTILINE)
+    (tmp_path / f"{module[0]}.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    agent = load_agent(f"{module[0]}:{class_name[1]}")
+    handlers = [name for name in vars(agent) if name.startswith("on_")]
+    assert handlers
+    for name in handlers:
+        shown, declared = (signature(getattr(kind, name)) for kind in (agent, Agent))
+        assert list(shown.parameters) == list(declared.parameters)
 
 
 def test_every_provider_is_named() -> None:
