@@ -12,7 +12,7 @@ import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-__all__ = ["Starvation", "until"]
+__all__ = ["Starvation", "until", "waited_s"]
 
 
 async def until(
@@ -33,15 +33,16 @@ class Starvation:
     the kernel does not count)."""
 
     def __init__(self, *pids: int) -> None:
-        self._before = {pid: _waited_s(pid) for pid in (os.getpid(), *pids)}
+        self._before = {pid: waited_s(pid) for pid in (os.getpid(), *pids)}
 
     @property
     def seconds(self) -> float:
         """Of all of them together; those that have ended since are left out."""
-        return sum(max(0.0, _waited_s(pid) - before) for pid, before in self._before.items())
+        return sum(max(0.0, waited_s(pid) - before) for pid, before in self._before.items())
 
 
-def _waited_s(pid: int) -> float:
+def waited_s(pid: int) -> float:
+    """For how long the first thread of a process has been ready to run and has waited, so far."""
     try:
         return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
     except (OSError, IndexError):  # it has ended, or nobody counts

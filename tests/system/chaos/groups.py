@@ -29,6 +29,9 @@ class Groups:
     def ledger(self) -> Path:
         return self._directory / "ledger"
 
+    def pids(self) -> list[int]:
+        return [process.pid for process in self._processes]
+
     def place(self, spec: Spec) -> None:
         command = [sys.executable, "-m", "tests.system.chaos.callers"]
         with (self._directory / "callers.log").open("ab") as log:

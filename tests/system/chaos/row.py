@@ -17,7 +17,8 @@ _HEADINGS = (
 class Row(msgspec.Struct):
     """Times are the longest over all rounds, counts their sum. `detected_ms`: from the fault until
     the first call had its new owner; `taken_over_ms`: until the last had. `late_ms`: by how much
-    the callers themselves were late to speak: the machine's doing, which makes gaps longer."""
+    the callers themselves were late to speak, and all others to run (`Strain`): the machine's
+    doing, which makes gaps longer."""
 
     name: str
     title: str
@@ -62,7 +63,7 @@ class Row(msgspec.Struct):
             self.failures.append(f"{what}: {_cell(value)}, more than {limit:g}")
 
     def gap_within(self, limit_ms: float) -> None:
-        """No more silence was heard; a machine that held up the callers held up the others too."""
+        """No more silence was heard, but for what the machine has to answer for."""
         self.at_most(self.gap_ms, limit_ms + self.late_ms, "gap, ms")
 
     def took(self, detected_ms: float, taken_over_ms: float) -> None:

@@ -36,6 +36,7 @@ from tests.system.chaos.probes import keys_left, ledger_faults
 from tests.system.chaos.proxies import Proxies
 from tests.system.chaos.row import Row
 from tests.system.chaos.score import Rules
+from tests.system.chaos.strain import Strain
 from tests.system.chaos.watch import Watch
 from tests.system.processes import ROOT, Process, System, wait_until
 
@@ -90,6 +91,8 @@ class Stage:
         self._wait_until_up()
         self.watch = Watch(self.url, [f"{{{self.system.namespace}:0}}"])
         stack.callback(self.watch.close)
+        self.strain = Strain(self.pids)
+        stack.callback(self.strain.close)
 
     def url(self) -> str:
         """Where Redis is now."""
@@ -142,6 +145,12 @@ class Stage:
         """The live one that owns most calls."""
         return max(self.live_workers(), key=lambda each: len(self.watch.owned_by(each.worker_id())))
 
+    def pids(self) -> list[int]:
+        """All that frames pass through, but for sentinels' Redis."""
+        processes = [*self.system.edges, *self.live_workers()]
+        own = [self.redis.pid] if self.needs.sentinel is None else []
+        return [*(process.pid for process in processes), *self.groups.pids(), *own]
+
     def sample(self) -> None:
         self.counters.sample(*self.system.workers, *self.system.edges)
 
@@ -157,6 +166,7 @@ class Stage:
         )
         self.wait_until_heard(frames, calls=calls)
         self._steady_since_ns = time.monotonic_ns()
+        self.strain.begin()
 
     def place(self, calls: int, **spec: object) -> None:
         hosts = [f"127.0.0.1:{port}" for port in self.system.ports]
@@ -231,7 +241,7 @@ class Stage:
         row.repeated += tally.total("repeated")
         row.disordered += tally.total("disordered")
         row.gap_ms = max(row.gap_ms or 0.0, tally.gap_ms)
-        row.late_ms = max(row.late_ms, tally.late_ms)
+        row.late_ms = max(row.late_ms, tally.late_ms + self.strain.worst_ms)
         row.takeovers += self.watch.takeovers()
         row.fenced += self.counters.total("fenced")
         row.already += self.counters.total("already")

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from tests.system.chaos.row import Row
 from tests.system.chaos.stage import Stage
 from tests.system.processes import Process, wait_until
+from tests.waiting import Starvation
 
 __all__ = ["Orphans", "orphans_of"]
 
@@ -22,6 +23,7 @@ class Orphans(NamedTuple):
     worker: str
     calls: Sequence[str]
     since_ns: int
+    starvation: Starvation
 
     def wait_until_taken_over(self, row: Row, *, within_ms: float) -> None:
         """Every one of them, by exactly one other worker, in time. Fills the row's times."""
@@ -30,7 +32,8 @@ class Orphans(NamedTuple):
         times = [ms for call in self.calls if (ms := self._taken_over_ms(call)) is not None]
         if times:
             row.took(min(times), max(times))
-        row.at_most(max(times, default=None), within_ms, "calls taken over, ms")
+        limit_ms = within_ms + self.starvation.seconds * 1000
+        row.at_most(max(times, default=None), limit_ms, "calls taken over, ms")
         for call in self.calls:
             row.expect(len(self._new_owners(call)) == 1, f"call {call} had {self._history(call)}")
 
@@ -49,6 +52,7 @@ class Orphans(NamedTuple):
 
 def orphans_of(stage: Stage, *workers: Process) -> list[Orphans]:
     """To be asked right before the fault."""
-    now = time.monotonic_ns()
     ids = [worker.worker_id() for worker in workers]
-    return [Orphans(stage, each, stage.watch.owned_by(each), now) for each in ids]
+    now = time.monotonic_ns()
+    starvation = Starvation(*stage.pids())
+    return [Orphans(stage, each, stage.watch.owned_by(each), now, starvation) for each in ids]
