@@ -1,8 +1,8 @@
 """Barge-in: how long after an agent's clear the wire falls silent, for every provider at once.
 
-An agent has ten seconds of speech queued and clears them after one and a half. The time runs from
-the agent's clear (its commit follows within a millisecond or two) to the arrival of the last byte
-of what was cleared. Whatever arrives later than the first byte of what comes after is stale.
+An agent has ten seconds of speech queued and clears them after about one and a half. The time runs
+from the agent's clear (its commit follows within a millisecond or two) to the arrival of the last
+byte of what was cleared. Whatever arrives later than the first byte of what comes after is stale.
 
 Usage: python -m ops.bench.clear_to_silence [--calls 4]      (of each provider)
 """

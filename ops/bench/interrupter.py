@@ -16,10 +16,11 @@ import msgspec
 from common.events import CallEnded, MarkReached
 from workers import Agent, Call, HeardAudio
 
-__all__ = ["CLEARED", "INTERRUPTED_AFTER_MS", "MAGIC", "MARKS", "Interrupter"]
+__all__ = ["CLEARED", "MAGIC", "MARKS", "Interrupter"]
 
-INTERRUPTED_AFTER_MS = 1500
 MARKS = 10
+#: How much later than the end of the first second it is interrupted.
+_AFTER_MS = 500
 #: The one byte that all the speech consists of that is cleared.
 CLEARED = b"\x11"
 #: What is played after the clear begins with this and the nanoseconds of the clear, 8 bytes each.
@@ -28,6 +29,8 @@ MAGIC = b"\x22\x44\x66\x88\xaa\xcc\xee\x00"
 
 class Interrupter(Agent):
     class State(msgspec.Struct):
+        clears_at_ms: int | None = None
+        has_heard_a_second: bool = False
         is_interrupted: bool = False
 
     async def on_start(self, call: Call) -> None:
@@ -37,9 +40,14 @@ class Interrupter(Agent):
             await call.mark(f"second-{number}")
 
     async def on_audio(self, call: Call, audio: HeardAudio) -> None:
-        if call.state.is_interrupted or audio.offset_ms < INTERRUPTED_AFTER_MS:
+        state = call.state
+        if state.is_interrupted or not state.has_heard_a_second:
             return
-        call.state.is_interrupted = True
+        if state.clears_at_ms is None:
+            state.clears_at_ms = audio.offset_ms + _AFTER_MS
+        if audio.offset_ms < state.clears_at_ms:
+            return
+        state.is_interrupted = True
         at = time.monotonic_ns()
         await call.clear()
         frame_bytes = call.play_format.bytes_for(call.play_format.samples_for_ms(20))
@@ -47,6 +55,7 @@ class Interrupter(Agent):
         await call.mark("after")
 
     async def on_mark(self, call: Call, mark: MarkReached) -> None:
+        call.state.has_heard_a_second = True
         _note(call, what="mark", name=mark.name, outcome=mark.outcome, heard_ms=mark.heard_ms)
 
     async def on_stop(self, call: Call, stop: CallEnded) -> None:

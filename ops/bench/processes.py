@@ -17,7 +17,7 @@ from ops import redis_server
 
 __all__ = ["answers", "free_port", "running", "trunkline", "wait_for"]
 
-_TIMEOUT_S = 15.0
+_TIMEOUT_S = 60.0
 
 
 @contextlib.contextmanager

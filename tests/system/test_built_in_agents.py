@@ -106,7 +106,7 @@ def test_a_parrot_that_is_interrupted_falls_silent_and_knows_how_much_was_heard(
     system.start(worker={"TRUNKLINE_AGENT": "parrot"})
     speech = samples(SPEECH)
     said = write(
-        system.directory / "said.wav", silence(0.3), speech, silence(2.0), speech, silence(5.5)
+        system.directory / "said.wav", silence(0.3), speech, silence(3.0), speech, silence(5.5)
     )
     url = f"ws://{system.host}/media/"
     report = Phone("all", "--url", url, "--play", str(said)).report(within_s=90.0)
@@ -119,8 +119,8 @@ def test_a_parrot_that_is_interrupted_falls_silent_and_knows_how_much_was_heard(
     assert len(told) == 2 * len(report.calls)
     for mark, heard_ms, outcome in told:
         if mark == "utterance-1":
-            assert outcome == "cleared"  # about 1300, and later on a busy machine
-            assert 300 < int(heard_ms) < 3000
+            assert outcome == "cleared"
+            assert 0 < int(heard_ms) < 3700  # about 2300
         else:
             assert outcome == "played"
             assert 3700 < int(heard_ms) < 4500
