@@ -94,7 +94,8 @@ class AmrWbEncoder:
         self._state = self._library.E_IF_init()
         if not self._state:
             raise AgentError(f"AMR-WB cannot be encoded: {LIBRARY} has no memory for another call")
-        weakref.finalize(self, self._library.E_IF_exit, self._state)
+        freed = weakref.finalize(self, self._library.E_IF_exit, self._state)
+        freed.atexit = False  # a thread that ends with the process may be encoding then
         self._frame_clocks = _FRAME_SAMPLES * clock_hz // RATE_HZ
         self._packing = packing
         self._asked: AmrWbDecoder | None = None

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -125,6 +127,16 @@ class TestEncoder:
         del encoder
         gc.collect()
         assert freed == [state]
+
+    def test_at_the_end_of_a_process_its_memory_is_left_to_whoever_encodes(self) -> None:
+        script = (
+            "from workers.audio import amr_wb; real = amr_wb._library()\n"
+            "class Watched: E_IF_init = real.E_IF_init; E_IF_exit = staticmethod(print)\n"
+            "amr_wb._library = Watched; amr_wb.kept = amr_wb.AmrWbEncoder()"
+        )
+        command = [sys.executable, "-c", script]
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True)
+        assert (ran.stdout, ran.stderr) == ("", "")
 
 
 def test_without_the_library_the_error_names_it_and_its_package(
