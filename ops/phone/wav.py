@@ -50,7 +50,7 @@ def read(path: Path, target: AudioFormat) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise _fault(path, (error.strerror or str(error)).lower()) from None
+        raise UsageError(f"{path}: {(error.strerror or str(error)).lower()}") from None
     try:
         found, audio = _parse(content)
     except ValueError as error:
@@ -128,7 +128,7 @@ def _check_format(found: _Format) -> AudioFormat:
     encoding = _ENCODINGS.get((found.tag, found.bits))
     if encoding is None:
         name = _NAMES.get(found.tag, f"format {found.tag:#06x}")
-        raise ValueError(f"{found.bits}-bit {name}, not 16-bit PCM or 8-bit mu-law")
+        raise ValueError(f"{found.bits}-bit {name}, not 16-bit PCM, 8-bit mu-law or A-law")
     if found.channels != 1:
         name = "stereo" if found.channels == 2 else f"{found.channels} channels"
         raise ValueError(f"{name}, not mono")
