@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import AsyncIterator, Iterator
 
@@ -9,12 +10,18 @@ import pytest
 from hypothesis import HealthCheck, settings
 from redis.asyncio import Redis
 
-from tests import redis_for_tests
+from tests import parsing, redis_for_tests
 from tests.chaos_proxy import ChaosProxy
 
-# How fast a machine is says nothing about the code.
+parsing.keep_collector_out()
+
+# How fast a machine is says nothing about the code; nor does asyncio's warning of a step that took
+# a tenth of a second, where tests look at what was logged.
 settings.register_profile("trunkline", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("trunkline")
+logging.getLogger("asyncio").addFilter(
+    lambda record: not str(record.msg).startswith("Executing %s took")
+)
 
 
 def pytest_configure() -> None:
