@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import json
 import random
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.events import CallEnded, CallStarted, Event
-from common.wire import decode_event, encode_event
-from edge.adapter import Adapter, Message, Receipt
+from edge.adapter import Message
 from edge.entrances import DETECT, entrances
-from edge.stream import Stream
 from tests.contract.conversation import Conversation, conversations, open_adapter
 from tests.contract.samples import PROVIDERS
-
-RECEIPTS = get_args(Receipt)
+from tests.contract.whatever_comes import check
 
 every_entrance = pytest.mark.parametrize("entrance", [*PROVIDERS, DETECT])
 every_provider = pytest.mark.parametrize("provider", PROVIDERS)
@@ -40,36 +36,6 @@ anything = st.one_of(
 
 def of(provider: str) -> list[Conversation]:
     return [c for c in conversations() if c.provider == provider]
-
-
-def check(adapter: Adapter, messages: list[Message]) -> None:
-    """Feed an adapter, and a stream made of it."""
-    stream = Stream(_Checked(adapter), lead_ms=200)
-    events: list[Event] = []
-    for number, message in enumerate(messages):
-        events += stream.receive(message, now=number / 50)
-        events += stream.tick(now=number / 50)
-    events += stream.socket_closed(1006, now=1000.0)
-    kinds = [type(event) for event in events]
-    assert kinds.count(CallStarted) == kinds.count(CallEnded) <= 1
-    assert not events or (kinds[0], kinds[-1]) == (CallStarted, CallEnded)
-    assert stream.close is not None
-    for event in events:
-        assert decode_event(encode_event(event, at_ms=0)).event == event
-
-
-class _Checked:
-    def __init__(self, adapter: Adapter) -> None:
-        self._adapter = adapter
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._adapter, name)
-
-    def receive(self, message: Message) -> list[Receipt]:
-        receipts = self._adapter.receive(message)
-        assert isinstance(receipts, list)
-        assert all(isinstance(receipt, RECEIPTS) for receipt in receipts)
-        return receipts
 
 
 @every_entrance

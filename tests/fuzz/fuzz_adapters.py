@@ -18,7 +18,6 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import get_args
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -28,37 +27,19 @@ except ImportError:
     sys.exit("fuzzing needs atheris: pip install 'trunkline[fuzz]'")
 
 with atheris.instrument_imports(include=["edge", "common"]):
-    from common.events import CallEnded, CallStarted, Event
-    from common.wire import encode_event
-    from edge.adapter import Adapter, Message, Receipt
+    from edge.adapter import Message
     from edge.entrances import DETECT, Entrance, entrances
-    from edge.stream import Stream
+    from edge.providers import providers
+    from tests.contract.whatever_comes import check
+
+    providers()  # imports them, which nobody else does by name
 from tests.contract.conversation import conversations
 from tests.contract.samples import PROVIDERS, sample
 
 BINARY, DETECTED, STARTED = 1, 2, 4
-RECEIPTS = get_args(Receipt)
 
 _DEFAULT_S = 60
 _MAX_BYTES = 4096
-
-
-class Checked:
-    """An adapter that holds itself to the contract."""
-
-    def __init__(self, adapter: Adapter) -> None:
-        self.adapter = adapter
-        self.send = adapter.send
-        self.messages_to_send = adapter.messages_to_send
-
-    ordering = property(lambda self: self.adapter.ordering)
-    traits = property(lambda self: self.adapter.traits)
-
-    def receive(self, message: Message) -> list[Receipt]:
-        receipts = self.adapter.receive(message)
-        assert isinstance(receipts, list)
-        assert all(isinstance(receipt, RECEIPTS) for receipt in receipts), receipts
-        return receipts
 
 
 class Target:
@@ -77,23 +58,7 @@ class Target:
         if flags & STARTED:
             messages = [*self._opening, *messages]
         name = DETECT if flags & DETECTED else self._provider
-        run(self._entrances[name].open_adapter(), messages)
-
-
-def run(adapter: Adapter, messages: list[Message]) -> None:
-    stream = Stream(Checked(adapter), lead_ms=200)
-    events: list[Event] = []
-    for number, message in enumerate(messages):
-        events += stream.receive(message, now=number / 50)
-        events += stream.tick(now=number / 50)
-    events += stream.socket_closed(1006, now=1e6)
-    assert stream.close is not None
-    kinds = [type(event) for event in events]
-    assert kinds.count(CallStarted) == kinds.count(CallEnded) <= 1, kinds
-    if events:
-        assert (kinds[0], kinds[-1]) == (CallStarted, CallEnded), kinds
-    for event in events:
-        encode_event(event, at_ms=0)
+        check(self._entrances[name].open_adapter(), messages)
 
 
 def write_seeds(provider: str, folder: Path) -> None:
