@@ -21,7 +21,7 @@ def to(url: str) -> Connection:
 @pytest.fixture
 async def connection(redis_url: str) -> AsyncIterator[Connection]:
     connection = to(redis_url)
-    async with connection.within(2.0):
+    async with connection.within(10.0):
         await connection.open()
     yield connection
     await connection.close()
@@ -52,7 +52,7 @@ async def test_server_that_cannot_serve_now_does_not_answer(
     connection: Connection, text: str
 ) -> None:
     with pytest.raises(LinkError) as caught:
-        async with connection.within(2.0):
+        async with connection.within(10.0):
             await connection.exchange([(b"PING",), erring(text), (b"PING",)])
     assert text.rstrip(".") in str(caught.value)
     assert not connection.is_open
@@ -71,7 +71,7 @@ async def test_server_that_cannot_serve_now_does_not_answer(
 async def test_error_that_would_be_the_same_next_time_is_a_reply(
     connection: Connection, text: str
 ) -> None:
-    async with connection.within(2.0):
+    async with connection.within(10.0):
         error, pong = await connection.exchange([erring(text), (b"PING",)])
     assert isinstance(error, ReplyError)
     assert text.partition(" ")[2] in str(error)
@@ -79,7 +79,7 @@ async def test_error_that_would_be_the_same_next_time_is_a_reply(
 
 
 async def test_script_that_is_not_there_is_told_apart(connection: Connection) -> None:
-    async with connection.within(2.0):
+    async with connection.within(10.0):
         (lost,) = await connection.exchange([(b"EVALSHA", b"0" * 40, 0)])
     assert isinstance(lost, ScriptLostError)
 
@@ -91,7 +91,7 @@ async def test_name_password_database_and_client_name_are_used(
     options = "username=guest&password=s3&client_name=edge"
     named = to(f"{redis_url.partition('?')[0]}?{options}")
     try:
-        async with named.within(2.0):
+        async with named.within(10.0):
             await named.open()
             replies = await named.exchange([(b"ACL", b"WHOAMI"), (b"CLIENT", b"GETNAME")])
         assert replies == [b"guest", b"edge"]
@@ -102,7 +102,7 @@ async def test_name_password_database_and_client_name_are_used(
 
 async def test_what_redis_says_fits_into_a_sentence(connection: Connection) -> None:
     with pytest.raises(LinkError, match=r"READONLY no writes$"):
-        async with connection.within(2.0):
+        async with connection.within(10.0):
             await connection.exchange(
                 [erring("READONLY no writes. script: 0f, on @user_script:1.")]
             )
@@ -111,7 +111,7 @@ async def test_what_redis_says_fits_into_a_sentence(connection: Connection) -> N
 async def test_password_that_is_refused_is_not_repeated(redis_url: str) -> None:
     stranger = to(f"{redis_url.partition('?')[0]}?username=nobody&password=s3cret")
     with pytest.raises(LinkError, match="username-password") as caught:
-        async with stranger.within(2.0):
+        async with stranger.within(10.0):
             await stranger.open()
     assert "s3cret" not in str(caught.value)
 

@@ -81,10 +81,10 @@ def output(capsys: pytest.CaptureFixture[str]) -> Output:
 def test_call_reports_an_echo(output: Output) -> None:
     with serving() as edge:
         assert call("twilio", "--url", edge.url, "--seconds", "0.3", "--expect", "echo") == 0
+        edge.wait_until(lambda: edge.close_codes == [1000])
     lines = output.table()
     assert lines[1].split()[:5] == ["twilio", "1", "15", "15", "0"]
     assert lines[2] == "twilio 1: marks echo-10 played"
-    assert edge.close_codes == [1000]
 
 
 def test_recording_holds_what_was_heard_byte_for_byte(tmp_path: Path, output: Output) -> None:
