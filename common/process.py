@@ -12,6 +12,7 @@ import gc
 import os
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -70,7 +71,7 @@ async def _until_stopped(main: Callable[[asyncio.Event], Awaitable[None]]) -> No
         stopping.set()
 
     loop = asyncio.get_running_loop()
-    loop.set_exception_handler(_complain)
+    loop.set_exception_handler(_mind)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         # Who started us with nohup wants us to outlive the terminal.
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
@@ -78,8 +79,9 @@ async def _until_stopped(main: Callable[[asyncio.Event], Awaitable[None]]) -> No
     await main(stopping)
 
 
-def _complain(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """uvloop lets go of a look-up whose time was up, and later tells of its failure as of a bug.
-    Whoever waited has told of the time-out."""
-    if not isinstance(context.get("exception"), socket.gaierror):
+def _mind(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """A connection that was given up before its host was found, or TLS agreed upon, fails all the
+    same, for nobody: uvloop leaves that in a future. Who gave it up has said so."""
+    failure = context.get("exception")
+    if not ("future" in context and isinstance(failure, socket.gaierror | ssl.SSLError)):
         loop.default_exception_handler(context)

@@ -70,12 +70,12 @@ def test_hangup_does_not_end_what_is_to_outlive_its_terminal() -> None:
         assert process.wait(50) == 0
 
 
-def test_lookup_that_nobody_waits_for_fails_in_silence_and_a_bug_does_not() -> None:
+def test_connection_that_was_given_up_fails_in_silence_and_a_bug_does_not() -> None:
     script = """
-import gc, socket
+import gc, socket, ssl
 async def main(stopping):
     loop = asyncio.get_running_loop()
-    for error in (socket.gaierror(-2, "unknown"), ValueError("a bug")):
+    for error in (socket.gaierror(-2, "unknown"), ssl.SSLError("cut"), ValueError("a bug")):
         loop.create_future().set_exception(error)
     gc.collect()
 sys.exit(run("test", main))
@@ -83,6 +83,7 @@ sys.exit(run("test", main))
     with started(script) as process:
         _, errors = process.communicate(timeout=60)
     assert "unknown" not in errors
+    assert "cut" not in errors
     assert "ValueError: a bug" in errors
 
 
