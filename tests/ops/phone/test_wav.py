@@ -134,7 +134,7 @@ def test_fault_is_one_line_with_the_command_that_mends_it(
 def test_missing_file_and_directory_are_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"nothing\.wav: no such file or directory$"):
         wav.read(tmp_path / "nothing.wav", PCMU)
-    with pytest.raises(UsageError, match="is a directory$"):
+    with pytest.raises(UsageError, match=r"is a directory$"):
         wav.read(tmp_path, PCMU)
 
 
