@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from aiohttp import WSCloseCode, web
+from aiohttp import WSCloseCode, hdrs, web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from common.events import EndReason
@@ -35,10 +35,12 @@ _CLOSE_TIMEOUT_S = 2.0
 _HEARTBEAT_S = 10.0
 _HEAD_TIMEOUT_S = 10.0
 
+_VERSION = "13"  # RFC 6455
+
 #: What a refusal must tell besides its reason, by status.
 _HEADERS = {
-    426: {"Upgrade": "websocket", "Sec-WebSocket-Version": "13"},
-    503: {"Retry-After": "1"},
+    426: {hdrs.UPGRADE: "websocket", hdrs.SEC_WEBSOCKET_VERSION: _VERSION},
+    503: {hdrs.RETRY_AFTER: "1"},
 }
 
 
@@ -126,27 +128,21 @@ class Edge:
     async def _enter(self, request: web.Request, entrance: Entrance) -> web.StreamResponse:
         if reason := self._not_ready():
             return self._refuse(reason, 503)
-        return await self._hold(request, entrance)
-
-    async def _hold(self, request: web.Request, entrance: Entrance) -> web.StreamResponse:
-        socket = web.WebSocketResponse(
-            compress=False,
-            heartbeat=_HEARTBEAT_S,
-            timeout=_CLOSE_TIMEOUT_S,
-            autoping=False,  # the session wants to know
-            writer_limit=WRITER_LIMIT_BYTES,
-            # aiohttp refuses a message of exactly the limit.
-            max_msg_size=self._settings.max_message_bytes + 1,
-        )
         if request.body_exists:
             # What a proxy takes for a body must not be read as frames behind its back.
             return self._refuse("upgrade_with_body", 400)
-        if not socket.can_prepare(request):
+        socket = self._socket()
+        # aiohttp would take the drafts before the standard, too.
+        version = request.headers.get(hdrs.SEC_WEBSOCKET_VERSION)
+        if version != _VERSION or not socket.can_prepare(request):
             return self._refuse("no_websocket", 426)
         await socket.prepare(request)
         if request.transport is not None:
             keep_short(request.transport)
-        session = Session(socket, entrance, self._lanes, self._settings)
+        await self._hold(Session(socket, entrance, self._lanes, self._settings))
+        return socket
+
+    async def _hold(self, session: Session) -> None:
         self._sessions.add(session)
         self._no_session.clear()
         try:
@@ -155,7 +151,17 @@ class Edge:
             self._sessions.discard(session)
             if not self._sessions:
                 self._no_session.set()
-        return socket
+
+    def _socket(self) -> web.WebSocketResponse:
+        return web.WebSocketResponse(
+            compress=False,
+            heartbeat=_HEARTBEAT_S,
+            timeout=_CLOSE_TIMEOUT_S,
+            autoping=False,  # the session wants to know
+            writer_limit=WRITER_LIMIT_BYTES,
+            # aiohttp refuses a message of exactly the limit.
+            max_msg_size=self._settings.max_message_bytes + 1,
+        )
 
     def _refuse(self, reason: str, status: int) -> web.Response:
         metrics.CALLS_REFUSED.labels(reason).inc()

@@ -67,6 +67,15 @@ async def test_request_that_is_no_websocket_is_told_to_become_one(edge: RunningE
         assert {name: response.headers[name] for name in told} == told
 
 
+@pytest.mark.parametrize("version", ["8", "7", "12", "x", ""])
+async def test_version_before_the_standard_is_told_which_it_is(
+    edge: RunningEdge, version: str
+) -> None:
+    headers = UPGRADE | {"Sec-WebSocket-Version": version}
+    async with edge.client.get(edge.url + "/media/twilio", headers=headers) as response:
+        assert (response.status, response.headers["Sec-WebSocket-Version"]) == (426, "13")
+
+
 async def test_full_edge_refuses_calls_and_is_not_ready(redis_url: str) -> None:
     async with running_edge(redis_url, max_calls=1) as edge:
         caller, _ = await edge.call()
