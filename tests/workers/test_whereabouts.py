@@ -2,12 +2,19 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
-from tests.workers.calls import STARTED, Rig, eventually
+import pytest
+
+from common.audio import AudioFormat
+from tests.workers.calls import STARTED, Rig, audio, eventually
 from workers import whereabouts
 from workers.agent import Agent
+from workers.agents.echo import Echo
+from workers.audio.codec import Pcm
 from workers.call import Call
+from workers.late_decoder import LateDecoder
+from workers.sound import HeardAudio
 
 OpenRig = Callable[..., Rig]
 
@@ -68,3 +75,36 @@ async def test_a_handler_that_runs_is_named_from_another_thread(rig: OpenRig) ->
 
 def test_a_thread_that_is_gone_is_nowhere() -> None:
     assert whereabouts.of_thread(0) == {}
+
+
+async def test_what_the_worker_itself_does_for_a_handler_is_not_the_handler_s(
+    rig: OpenRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    us, told = threading.get_ident(), []
+    decode = LateDecoder.decode
+
+    def slow(self: LateDecoder, payload: bytes) -> Pcm:
+        told.append(whereabouts.of_thread(us))
+        return decode(self, payload)
+
+    class Listening(Agent):
+        listen = AudioFormat.pcm(16_000)
+
+    monkeypatch.setattr(LateDecoder, "decode", slow)
+    call = rig(Listening)
+    await call.handle(STARTED, audio())
+    assert told == [{}]
+
+
+async def test_an_agent_that_comes_with_the_worker_is_named(rig: OpenRig) -> None:
+    us, told = threading.get_ident(), []
+
+    def play(self: Call, audio: HeardAudio) -> Awaitable[None]:
+        told.append(whereabouts.of_thread(us))
+        return asyncio.sleep(0)
+
+    call = rig(Echo)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Call, "play", play)
+        await call.handle(STARTED, audio())
+    assert told[0]["handler"] == "Echo.on_audio"
