@@ -169,6 +169,9 @@ class CommitAnswer(StrEnum):
     GONE = "GONE"
 
 
+_COMMIT_ANSWERS = {answer.encode(): answer for answer in CommitAnswer}
+
+
 def create_group(lane: Lane) -> Request:
     """From entry 0, never `$`: calls may have been announced before the first worker came.
     Answers a BUSYGROUP error when the group exists."""
@@ -255,7 +258,7 @@ def read_commit(reply: Any) -> CommitAnswer:
     """Raises ReplyError when Redis refused the request."""
     if isinstance(reply, ReplyError):
         raise reply
-    return CommitAnswer(reply.decode())
+    return _COMMIT_ANSWERS[reply]
 
 
 def restore(keys: CallKeys, token: str, known: Restored, *, lease_ms: int) -> Request:
