@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import threading
+from importlib.metadata import version
 
 from prometheus_client import start_http_server
 
@@ -15,6 +16,7 @@ from common.errors import UsageError
 from common.metrics import TASKS
 from common.notify import say_ready
 from common.settings import load
+from workers import metrics
 from workers.agent import Agent
 from workers.agent_loader import load_agent, prepare
 from workers.settings import WorkerSettings
@@ -44,6 +46,7 @@ async def _work(settings: WorkerSettings, agent: type[Agent], stopping: asyncio.
         _serve_metrics(settings.metrics_port + settings.index)
 
     loop = asyncio.get_running_loop()
+    metrics.INFO.labels(version("trunkline"), settings.agent).set(1)
     TASKS.set_function(lambda: len(asyncio.all_tasks(loop)))
     worker = Worker(settings, agent)
     extra = {"agent": settings.agent, "at_most": settings.worker_calls, "worker": worker.id}

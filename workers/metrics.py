@@ -17,6 +17,7 @@ __all__ = [
     "HANDLERS_CUT",
     "HANDLERS_DEAF",
     "HANDOVERS",
+    "INFO",
     "LAG",
     "LOOP_BLOCKED",
     "PAYLOADS_REFUSED",
@@ -24,6 +25,7 @@ __all__ = [
     "TAKEOVERS",
 ]
 
+INFO = Gauge("trunkline_worker_info", "1, and what this worker runs", ["version", "agent"])
 CALLS = Gauge("trunkline_worker_calls", "Calls that this worker runs now")
 CALLS_TAKEN = Counter("trunkline_worker_calls_taken", "Calls taken from dispatch")
 TAKEOVERS = Counter("trunkline_worker_takeovers", "Calls taken over from workers that died")

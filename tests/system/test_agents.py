@@ -66,6 +66,7 @@ def test_an_agent_of_the_user_s_own_runs_its_calls(desk: System) -> None:
         assert call.marks == [hello, f"{hello}-played"]
         assert call.sent_sha256 == call.heard_sha256
     desk.wait_until_no_call_is_left()
+    assert desk.worker.metric("trunkline_worker_info", agent="house:Desk") == 1
 
 
 def test_an_agent_that_raises_ends_its_own_call_and_no_other(desk: System) -> None:
