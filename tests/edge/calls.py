@@ -186,6 +186,7 @@ async def running_edge(
 ) -> AsyncIterator[RunningEdge]:
     """`through` is the edge's way to Redis, not the worker's; `adapter` is what answers at
     /media/dummy."""
+    settings.setdefault("redis_timeout_ms", 5000)  # a busy machine is no outage
     url = redis_url if through is None else through.url
     chosen = EdgeSettings(redis_url=url, namespace=NAMESPACE, **settings)
     opened = entrances({})
