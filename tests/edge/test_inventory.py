@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,7 +9,6 @@ from redis.asyncio import Redis
 from common.audio import AudioFormat
 from common.events import CallEnded, CallStarted, EndReason
 from common.keys import lanes
-from common.link import Link
 from common.process import background
 from common.writer import Writer
 from edge.inventory import Inventory
@@ -20,15 +19,6 @@ from tests.waiting import until
 LANE = lanes("inventory", 1)[0]
 TERMS = Terms("edge-1", ring_s=10.0, take_s=60.0, owner_s=1.0)
 STARTED = CallStarted("dummy", AudioFormat.pcmu())
-
-
-@pytest.fixture
-async def writer(redis_url: str) -> AsyncIterator[Writer]:
-    link = Link(redis_url, timeout_s=2.0)
-    writer = Writer(link, tick_s=0.001)
-    async with background(writer.run()):
-        yield writer
-    await link.close()
 
 
 @pytest.fixture

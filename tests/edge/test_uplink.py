@@ -11,7 +11,6 @@ from common.audio import AudioFormat
 from common.events import CallEnded, CallStarted, DtmfReceived, EndReason, Event
 from common.keys import lanes
 from common.link import Link
-from common.process import background
 from common.wire import EventEnvelope, decode_event
 from common.writer import Writer
 from edge.uplink import CallEvents, Fates, Terms
@@ -50,15 +49,6 @@ class Call:
     async def announce_again(self) -> None:
         self.events.announce_again()
         await self.writer.flushed()
-
-
-@pytest.fixture
-async def writer(redis_url: str) -> AsyncIterator[Writer]:
-    link = Link(redis_url, timeout_s=2.0)
-    writer = Writer(link, tick_s=0.001)
-    async with background(writer.run()):
-        yield writer
-    await link.close()
 
 
 @pytest.fixture
