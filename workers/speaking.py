@@ -83,6 +83,8 @@ class Speaking:
 
     def whole(self, sound: Sound) -> list[PlayAudio]:
         """All of a sound, beside the stream: touches nothing of it, so any thread may do it."""
+        if not len(sound.pcm):
+            return []  # and not what an encoder looks ahead
         encoder = self._open_encoder()
         resampler = Resampler(sound.rate_hz, encoder.rate_hz)
         encoded: list[Encoded] = []

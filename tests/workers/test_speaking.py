@@ -54,6 +54,11 @@ def test_a_sound_is_whole(play_format: AudioFormat, rate_hz: int) -> None:
 
 
 @pytest.mark.parametrize("play_format", FORMATS, ids=str)
+def test_a_sound_of_nothing_is_nothing(play_format: AudioFormat) -> None:
+    assert Speaking(play_format).whole(Sound(tone(0, 8000), 8000)) == []
+
+
+@pytest.mark.parametrize("play_format", FORMATS, ids=str)
 def test_arrays_are_one_stream_however_they_are_cut(play_format: AudioFormat) -> None:
     samples = tone(8000, 16_000)
     streamed = Speaking(play_format)
