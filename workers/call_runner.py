@@ -146,6 +146,7 @@ class CallRunner:
             await self._surroundings.gate.passed()
             if not await self.turns.take(self._begin()):
                 self._inbox.skip_to_end()
+            # Cut short, it goes on with the end, unless it was in that that it was cut short.
             while not await self.turns.take(self._fold()) and self._inbox.skip_to_end():
                 pass
             self.turns.are_over = True

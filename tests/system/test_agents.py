@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -39,6 +40,8 @@ class Desk(Agent):
             call.spawn(self.broken())
         if dtmf.digit == "3":
             await call.mark(await call.offload("{}-{}".format, "offloaded", 3))
+        if dtmf.digit == "4":
+            await asyncio.Event().wait()
 
     async def on_mark(self, call: Call, mark: MarkReached) -> None:
         if mark.name == f"hello-{call.provider}":
@@ -55,7 +58,8 @@ def desk(redis_server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
     directory = tmp_path_factory.mktemp("desk")
     (directory / "house.py").write_text(AGENT)
     with running(redis_server_url, directory) as system:
-        yield system.start(worker={"TRUNKLINE_AGENT": "house:Desk"})
+        settings = {"TRUNKLINE_AGENT": "house:Desk", "TRUNKLINE_END_TIMEOUT_S": "1"}
+        yield system.start(worker=settings)
 
 
 def test_an_agent_of_the_user_s_own_runs_its_calls(desk: System) -> None:
@@ -83,3 +87,13 @@ def test_an_agent_that_raises_ends_its_own_call_and_no_other(desk: System) -> No
     assert desk.worker.metric("trunkline_worker_agent_failures_total") == 2
     ended = desk.edge.metric("trunkline_edge_calls_ended_total", reason="agent_failed")
     assert ended == 2
+
+
+def test_a_handler_that_never_returns_keeps_no_call(desk: System) -> None:
+    """Nor where it has held up so many events that the worker reads no further."""
+    desk.phone("twilio", "--seconds", "8", "--dtmf", "4", "--expect", "echo").call(exits=1)
+    desk.wait_until_no_call_is_left()
+    assert desk.worker.metric("trunkline_worker_handlers_cut_total") == 1
+    assert re.search(
+        r"outlasts its call call=\w+ handler=Desk.on_dtmf at=house.py", desk.worker.log
+    )
