@@ -132,16 +132,16 @@ class Call:
         be given it.
         """
         match audio:
+            case HeardAudio() if audio.format == self.play_format and not audio.is_concealed:
+                self._emit(self._speaking.passed(audio.payload))
+            case HeardAudio():
+                self._emit(self._speaking.stream(audio.pcm, audio.rate_hz))
             case Sound():
                 await self._play_sound(audio)
             case str() | Path():
                 await self._play_later(self._file, audio)
             case bytes():
                 self._emit(self._speaking.encoded(audio))
-            case HeardAudio() if audio.format == self.play_format and not audio.is_concealed:
-                self._emit(self._speaking.passed(audio.payload))
-            case HeardAudio():
-                self._emit(self._speaking.stream(audio.pcm, audio.rate_hz))
             case _:
                 self._emit(self._speaking.stream(as_pcm(audio), rate_hz))
 
