@@ -183,7 +183,7 @@ def test_calls_of_every_lane_reach_a_worker(shards: Cluster, system: SystemOverC
 
 def test_calls_go_on_while_their_slots_move(shards: Cluster, system: SystemOverCluster) -> None:
     system.start()
-    phone = system.phone("twilio", "--seconds", "2", "--calls", "6", "--expect", "echo")
+    phone = system.phone("twilio", "--seconds", "4", "--calls", "6", "--expect", "echo")
     system.wait_until_live(6)
     wait_until(system.keys_of_calls)
     for lane in system.lanes:

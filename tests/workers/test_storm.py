@@ -39,7 +39,7 @@ from workers.settings import WorkerSettings
 _CALLS = 8
 _STEPS = 60
 _WORKERS = 3
-_DEADLINE_S = 15.0
+_DEADLINE_S = 60.0
 
 ENDS: list[str] = []
 
