@@ -20,6 +20,7 @@ __all__ = ["advise"]
 
 _ABOUT = "redis"
 _LANES_PER_SHARD = 8
+_NEARLY_FULL = 0.8
 
 
 def advise(facts: RedisFacts, lanes: Sequence[Lane]) -> Iterator[Finding]:
@@ -49,9 +50,8 @@ def _server(server: ServerFacts, place: str, *, watched: bool) -> Iterator[Findi
     if server.is_cluster_node and not watched:
         yield failed(_ABOUT, f"{place} is a node of a cluster: write redis+cluster://")
     prefix = f"{place}: " if watched else ""
-    for finding in (_eviction(server), _persistence(server, watched=watched)):
-        yield finding._replace(text=prefix + finding.text)
-    for finding in _replicas(server, watched=watched):
+    of_memory = (_eviction(server), *_memory(server), _persistence(server, watched=watched))
+    for finding in (*of_memory, *_replicas(server, watched=watched)):
         yield finding._replace(text=prefix + finding.text)
 
 
@@ -63,6 +63,16 @@ def _eviction(server: ServerFacts) -> Finding:
         return failed(_ABOUT, text)
     text = "does not tell its maxmemory-policy; make sure that it is noeviction"
     return warned(_ABOUT, text)
+
+
+def _memory(server: ServerFacts) -> Iterator[Finding]:
+    if server.fullness >= 1:
+        yield failed(
+            _ABOUT, "is full, and takes nothing: raise maxmemory, or see who else fills it"
+        )
+    elif server.fullness > _NEARLY_FULL:
+        text = f"{server.fullness:.0%} of maxmemory is used; once it is full, no call can be held"
+        yield warned(_ABOUT, f"{text}: raise it, or see who else fills it")
 
 
 def _persistence(server: ServerFacts, *, watched: bool) -> Finding:

@@ -33,6 +33,8 @@ class ServerFacts(NamedTuple):
     replicas: int = 0
     min_replicas: int | None = None
     is_cluster_node: bool = False
+    #: Of its maxmemory, 1 when it is full; 0 where there is no limit.
+    fullness: float = 0.0
     fault: str = ""
 
     @property
@@ -165,7 +167,13 @@ async def _server(address: Address, access: Access) -> ServerFacts:
         int(facts.get("connected_slaves", "0")),
         int(minimum) if minimum is not None else None,
         facts.get("cluster_enabled") == "1",
+        _fullness(facts),
     )
+
+
+def _fullness(facts: dict[str, str]) -> float:
+    limit = int(facts.get("maxmemory", "0"))
+    return int(facts.get("used_memory", "0")) / limit if limit else 0.0
 
 
 def _lines(info: Reply) -> dict[str, str]:

@@ -57,6 +57,8 @@ def test_what_is_sound_needs_no_advice(facts: RedisFacts) -> None:
         (single(version=""), Level.WARN, "does not tell its version"),
         (single(role="slave"), Level.FAIL, "redis://a:1 is a replica"),
         (single(is_cluster_node=True), Level.FAIL, "is a node of a cluster: write redis+cluster"),
+        (single(fullness=1.0), Level.FAIL, "is full, and takes nothing: raise maxmemory"),
+        (single(fullness=0.9), Level.WARN, "90% of maxmemory is used"),
         (single(eviction="allkeys-lru"), Level.FAIL, "is allkeys-lru, which drops live calls"),
         (single(eviction=""), Level.WARN, "does not tell its maxmemory-policy"),
         (single(appends_to_file=None), Level.WARN, "does not tell whether it keeps its data"),

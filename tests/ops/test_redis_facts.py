@@ -33,6 +33,20 @@ def test_a_server_tells_its_facts() -> None:
     assert server.takes_snapshots is False
     assert (server.replicas, server.min_replicas) == (0, 0)
     assert not server.is_cluster_node
+    assert server.fullness == 0
+
+
+def test_a_server_tells_how_full_it_is() -> None:
+    with redis_server.running(binary()) as url:
+        with redis_py.Redis.from_url(url) as client:
+            client.config_set("maxmemory", "1mb")
+            client.config_set("maxmemory-policy", "noeviction")
+        (small,) = redis_facts.ask(url).servers
+        with redis_py.Redis.from_url(url) as client:
+            client.config_set("maxmemory", "1gb")
+        (large,) = redis_facts.ask(url).servers
+    assert 0 < large.fullness < 0.1
+    assert small.fullness > 0.5
 
 
 def test_what_a_server_does_not_tell_is_empty() -> None:
