@@ -3,7 +3,9 @@
 Rule 1: nothing is retried here; the caller knows which of its batches are idempotent.
 Rule 2: a link serves one task at a time, and blocking reads never share one with writes.
 Rule 3: a connection that had a fault is dropped, and the server looked for again.
-Rule 4: a server may have been replaced by one that knows less: restarted, or promoted before it
+Rule 4: a server that does not let us do what we must cannot serve us. Whoever runs it can mend
+        that, so it is waited for, as for one that is away.
+Rule 5: a server may have been replaced by one that knows less: restarted, or promoted before it
         had everything. Every new connection asks who is there, and says so when it is another.
 """
 
@@ -12,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from common import redis_url, topology
-from common.connection import Connection, Reply, Request, ScriptLostError
+from common.connection import Connection, NotAllowedError, Reply, Request, ScriptLostError
 from common.errors import LinkError, ServerChangedError, UsageError
 from common.keys import Lane
 from common.scripts import SCRIPTS
@@ -64,11 +66,12 @@ class Link:
         try:
             async with connection.within(self._timeout_s):
                 await connection.open()
-                server, replication, *_ = await connection.exchange(_GREETING)
+                server, replication, *loaded = await connection.exchange(_GREETING)
             if _fact(replication, b"role") == "slave":
-                await connection.close()
                 raise LinkError("Redis does not answer: what was found is a replica")
+            _mind_what_we_may(loaded)
         except LinkError:
+            await connection.close()
             self._place.doubt()
             raise
         self._connection = connection
@@ -83,15 +86,24 @@ class Link:
 
 async def _exchange(connection: Connection, requests: Sequence[Request]) -> list[Reply]:
     replies = await connection.exchange(requests)
-    lost = next((i for i, reply in enumerate(replies) if isinstance(reply, ScriptLostError)), None)
+    unserved = (i for i, reply in enumerate(replies) if isinstance(reply, _UNSERVED))
+    lost = next(unserved, None)
     if lost is None:
         return replies
+    _mind_what_we_may(replies[lost : lost + 1])
     # Somebody flushed the scripts. Requests behind the lost one may have relied on it, and
     # all of ours can be repeated: begin again there.
-    await connection.exchange(_LOAD_SCRIPTS)
+    _mind_what_we_may(await connection.exchange(_LOAD_SCRIPTS))
     return replies[:lost] + await connection.exchange(requests[lost:])
 
 
+def _mind_what_we_may(replies: list[Reply]) -> None:
+    for reply in replies:
+        if isinstance(reply, NotAllowedError):
+            raise LinkError(f"Redis does not let us (ask `trunkline doctor`): {reply}")
+
+
+_UNSERVED = (NotAllowedError, ScriptLostError)
 _LOAD_SCRIPTS: list[Request] = [(b"SCRIPT", b"LOAD", script.source) for script in SCRIPTS.values()]
 # Two questions, because Redis 6.2 tells one section at a time.
 _GREETING: list[Request] = [(b"INFO", b"server"), (b"INFO", b"replication"), *_LOAD_SCRIPTS]

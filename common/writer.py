@@ -117,6 +117,7 @@ class Writer:
     async def _execute(self, requests: list[Request]) -> list[Any]:
         """Raises ServerChangedError when there is somebody to be told of it."""
         retry_s = 0.0
+        told: set[str] = set()  # a reason that comes later may be the one that matters
         while True:
             try:
                 replies = await self._link.execute(requests)
@@ -124,7 +125,8 @@ class Writer:
                 if isinstance(error, ServerChangedError) and self._on_server_changed is not None:
                     _log.warning("%s", error)
                     raise
-                if not retry_s:
+                if str(error) not in told:
+                    told.add(str(error))
                     _log.warning("%s; what is to be written is kept", error)
                 self._failed()
                 retry_s = min(2 * retry_s or _FIRST_RETRY_S, _LAST_RETRY_S)

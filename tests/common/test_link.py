@@ -5,6 +5,7 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -50,6 +51,52 @@ async def test_replies_come_in_the_order_of_the_requests(link: Link) -> None:
 
 async def test_request_may_hold_text_and_numbers(link: Link) -> None:
     assert await link.execute([("SET", "k", 7), (b"GET", b"k")]) == [b"OK", b"7"]
+
+
+@pytest.mark.parametrize(
+    ("may_not", "request_"),
+    [
+        ("xadd", (b"XADD", b"stream", b"*", b"f", b"v")),
+        ("hset", ANNOUNCE),
+        ("script", (b"PING",)),
+        ("evalsha", ANNOUNCE),
+    ],
+)
+async def test_server_that_does_not_let_us_is_waited_for(
+    redis: Any, redis_url: str, may_not: str, request_: tuple[bytes, ...]
+) -> None:
+    await redis.execute_command(
+        "ACL", "SETUSER", "us", "reset", "on", ">secret", "~*", "+@all", f"-{may_not}"
+    )
+    divider = "&" if "?" in redis_url else "?"
+    link = Link(f"{redis_url}{divider}username=us&password=secret", timeout_s=5.0)
+    try:
+        for _ in range(2):
+            with pytest.raises(LinkError, match="Redis does not let us"):
+                await link.execute([(b"PING",), request_])
+        await redis.execute_command("ACL", "SETUSER", "us", f"+{may_not}")
+        assert len(await link.execute([(b"PING",), request_])) == 2
+    finally:
+        await link.close()
+        await redis.execute_command("ACL", "DELUSER", "us")
+
+
+async def test_server_that_tells_nothing_about_itself_serves_all_the_same(
+    redis: Any, redis_url: str
+) -> None:
+    await redis.execute_command(
+        "ACL", "SETUSER", "us", "reset", "on", ">secret", "~*", "+@all", "-info"
+    )
+    divider = "&" if "?" in redis_url else "?"
+    link = Link(f"{redis_url}{divider}username=us&password=secret", timeout_s=5.0)
+    try:
+        claim = bus.claim(KEYS, "w1:1")
+        announced, claimed = await link.execute([ANNOUNCE, claim])
+        assert announced == 1
+        assert isinstance(bus.read_claim(claimed), bus.Claim)
+    finally:
+        await link.close()
+        await redis.execute_command("ACL", "DELUSER", "us")
 
 
 async def test_error_reply_is_a_value_among_the_others(link: Link) -> None:

@@ -244,3 +244,26 @@ class TestAnotherServer:
                 with own_redis(directory):
                     await until(lambda: replies == [b"kept"])
             await link.close()
+
+
+async def test_each_reason_why_redis_cannot_be_reached_is_told_once(
+    redis: Any, redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first may be a time-out, and only the second what somebody has to mend."""
+    await redis.execute_command("ACL", "SETUSER", "us", "reset", "on", ">other", "~*", "+@all")
+    divider = "&" if "?" in redis_url else "?"
+    link = Link(f"{redis_url}{divider}username=us&password=secret", timeout_s=5.0)
+    writer = Writer(link, tick_s=0.001)
+
+    def has_told(text: str) -> bool:
+        return text in caplog.text
+
+    async with background(writer.run()):
+        await until(lambda: has_told("invalid username-password pair"))
+        await redis.execute_command("ACL", "SETUSER", "us", ">secret", "-script")
+        await until(lambda: has_told("no permissions to run the 'script"))
+        await redis.execute_command("ACL", "SETUSER", "us", "+script")
+        await asyncio.wait_for(writer.flushed(), 60)
+    await link.close()
+    await redis.execute_command("ACL", "DELUSER", "us")
+    assert caplog.text.count("what is to be written is kept") == 2
