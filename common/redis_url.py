@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
+from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -85,6 +86,7 @@ _TLS_OPTIONS = (
     "ssl_cert_reqs",
     "ssl_check_hostname",
 )
+_FILES = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
 
 
 def parse(url: str) -> RedisUrl:
@@ -151,6 +153,9 @@ def _options(query: str, kind: Kind, *, is_tls: bool) -> dict[str, str]:
         raise ValueError("ssl_cert_reqs is one of none, optional, required")
     if options.get("ssl_check_hostname", "no").lower() not in _TRUTHS:
         raise ValueError("ssl_check_hostname is yes or no")
+    for name in _FILES:
+        if name in options and not Path(options[name]).exists():
+            raise ValueError(f"{name}: there is no such file")
     if is_tls:
         options["tls"] = "yes"
     return options

@@ -41,8 +41,8 @@ def test_cluster() -> None:
 
 
 def test_tls_is_for_sentinels_too() -> None:
-    parsed = parse("rediss+sentinel://a/calls?ssl_ca_certs=/ca.pem&ssl_check_hostname=no")
-    assert parsed.access.tls == {"ssl_ca_certs": "/ca.pem", "ssl_check_hostname": False}
+    parsed = parse("rediss+sentinel://a/calls?ssl_ca_certs=/dev/null&ssl_check_hostname=no")
+    assert parsed.access.tls == {"ssl_ca_certs": "/dev/null", "ssl_check_hostname": False}
     assert parsed.sentinel_access.tls == parsed.access.tls
 
 
@@ -69,6 +69,7 @@ def test_tls_is_for_sentinels_too() -> None:
         ("redis://h?sentinel_password=s", "unknown option"),
         ("redis://h?ssl_ca_certs=x", "unknown option"),
         ("rediss://h?ssl_cert_reqs=maybe", "ssl_cert_reqs is one of"),
+        ("rediss://h?ssl_ca_certs=/there/is/none", "ssl_ca_certs: there is no such file"),
         ("rediss://h?ssl_check_hostname=maybe", "ssl_check_hostname is yes or no"),
     ],
 )
