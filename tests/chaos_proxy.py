@@ -19,6 +19,8 @@ from collections.abc import AsyncIterator
 from typing import NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
+from tests.ports import HOST, free_port
+
 __all__ = ["ChaosProxy"]
 
 _CHUNK_BYTES = 65_536
@@ -94,8 +96,8 @@ class ChaosProxy:
 
     async def come_back(self) -> None:
         """Listen, on the same port as before."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
-        self._port = self._server.sockets[0].getsockname()[1]
+        self._port = self._port or free_port()  # one that nobody takes while we are away
+        self._server = await asyncio.start_server(self._serve, HOST, self._port)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1

@@ -60,7 +60,9 @@ def _own_block() -> int:
 
 def _is_free(port: int) -> bool:
     with socket.socket() as probe, socket.socket() as bus, contextlib.suppress(OSError):
-        probe.bind((HOST, port))
-        bus.bind((HOST, port + _BUS))
+        for each, number in ((probe, port), (bus, port + _BUS)):
+            # As servers do: connections that have just ended there are no obstacle.
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            each.bind((HOST, number))
         return True
     return False
