@@ -22,7 +22,7 @@ from common.keys import Lane, lanes
 from common.settings import settings_of
 from edge.configuration import provider_settings
 from edge.settings import EdgeSettings
-from ops import redis_advice, redis_facts, redis_server
+from ops import redis_advice, redis_facts, redis_permissions, redis_server
 from ops.findings import Finding, Level
 from ops.plan import load_settings
 from workers.agent_loader import load_agent
@@ -95,13 +95,25 @@ def _redis(environ: Mapping[str, str]) -> Iterator[Finding]:
         return  # told by `_settings`
     try:
         if url:
-            yield from redis_advice.advise(redis_facts.ask(url), _lanes(environ))
+            lanes_of_settings = _lanes(environ)
+            yield from redis_advice.advise(redis_facts.ask(url), lanes_of_settings)
+            yield from _permissions(url, lanes_of_settings[:1])
         else:
             binary = redis_server.find_binary()
             text = f"REDIS_URL is not set; `trunkline up` runs {binary.version}, {binary.origin}"
             yield Finding(Level.OK, "redis", text)
     except UsageError as error:
         yield Finding(Level.FAIL, "redis", str(error))
+
+
+def _permissions(url: str, some_lanes: list[Lane]) -> Iterator[Finding]:
+    for lane in some_lanes:
+        missing = redis_permissions.missing(url, lane)
+        if missing:
+            text = f"its user may not do what is needed on {lane.tag}:*: {' '.join(missing)}"
+            yield Finding(Level.FAIL, "redis", f"{text}; ops/runbook.md has the ACL")
+        elif missing is not None:
+            yield Finding(Level.OK, "redis", "allows all that is needed")
 
 
 def _is_understood(url: str) -> bool:
