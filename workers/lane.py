@@ -69,10 +69,6 @@ class WorkerLane:
         self._lease = Lease(lane, worker_id, self._lease_link, self._gate, settings)
         self._goodbye = membership.leave(lane, worker_id)
 
-    @property
-    def is_answering(self) -> bool:
-        return self._writer.is_answering
-
     async def run(self, stopping: asyncio.Event) -> None:
         """Until `stopping`, takes calls and runs them; then hands them over. Cancelled, it leaves
         them behind."""

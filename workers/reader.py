@@ -40,11 +40,10 @@ class EventReader:
     def follow(self, call: OwnedCall, *, after: int) -> None:
         self._follower.follow(call.keys.events, call, after=after)
 
-    def forget(self, call: OwnedCall) -> bool:
-        """Whether it was followed. Should we own it again by now, by another claim, that one
-        is followed on."""
-        was_lagging = self._lagging.pop(call, None) is not None
-        return self._follower.forget(call.keys.events, call) is not None or was_lagging
+    def forget(self, call: OwnedCall) -> None:
+        """Should we own it again by now, by another claim, that one is followed on."""
+        self._lagging.pop(call, None)
+        self._follower.forget(call.keys.events, call)
 
     def is_lagging(self, call: OwnedCall) -> bool:
         """Whether there may be events of it that were not read yet."""

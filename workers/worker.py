@@ -32,10 +32,6 @@ class Worker:
             for lane in keys.lanes(settings.namespace, settings.lanes)
         ]
 
-    @property
-    def is_answering(self) -> bool:
-        return all(lane.is_answering for lane in self._lanes)
-
     async def run(self, stopping: asyncio.Event) -> None:
         """Takes calls until `stopping`, then hands the live ones over to other workers."""
         serving = asyncio.create_task(self._serve(stopping))

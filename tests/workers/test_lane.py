@@ -79,7 +79,7 @@ async def lane(redis_url: str, executor: ThreadPoolExecutor) -> OpenLane:
         stopping = asyncio.Event()
         running = asyncio.create_task(lane.run(stopping))
         try:
-            await eventually(lambda: lane.is_answering)
+            await eventually(lambda: lane._writer.is_answering)
             yield Running(lane, capacity, stopping)
             capacity.close()
             stopping.set()

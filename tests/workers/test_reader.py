@@ -120,15 +120,6 @@ async def test_a_call_that_lags_is_not_read_further_until_it_has_caught_up(
     assert not reader._lagging
 
 
-async def test_forgetting_tells_whether_the_call_was_followed(
-    rig: OpenRig, link: Link, reader: EventReader
-) -> None:
-    call = OwnedCall(await announce(link, "a"), "t", "edge", rig(Keys).runner)
-    reader.follow(call, after=0)
-    assert reader.forget(call)
-    assert not reader.forget(call)
-
-
 async def test_a_call_that_lags_holds_up_no_other(
     rig: OpenRig, link: Link, reader: EventReader
 ) -> None:

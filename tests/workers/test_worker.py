@@ -41,7 +41,7 @@ async def worker(redis_url: str) -> OpenWorker:
         worker = Worker(structs.replace(base, **settings), agent)
         running = Running(worker)
         try:
-            await eventually(lambda: worker.is_answering)
+            await eventually(lambda: worker._lanes[0]._writer.is_answering)
             yield running
         finally:
             running.task.cancel()
