@@ -95,7 +95,7 @@ async def test_full_edge_refuses_calls_and_is_not_ready(redis_url: str) -> None:
 async def test_edge_without_redis_refuses_calls_and_is_not_ready(redis_url: str) -> None:
     async with (
         ChaosProxy.in_front_of(redis_url) as proxy,
-        running_edge(redis_url, through=proxy, redis_timeout_ms=50) as edge,
+        running_edge(redis_url, through=proxy, redis_timeout_ms=2000) as edge,
     ):
         await proxy.go_away()
         await until(lambda: not edge.lanes.are_answering())

@@ -31,7 +31,7 @@ async def test_edges_can_be_told_apart(redis_url: str) -> None:
 
 async def test_lanes_answer_once_every_lane_does(redis_url: str) -> None:
     async with ChaosProxy.in_front_of(redis_url) as proxy:
-        lanes = EdgeLanes(EdgeSettings(redis_url=proxy.url, lanes=3, redis_timeout_ms=50))
+        lanes = EdgeLanes(EdgeSettings(redis_url=proxy.url, lanes=3, redis_timeout_ms=2000))
         assert not lanes.are_answering()
         async with background(lanes.run()):
             await until(lanes.are_answering)

@@ -422,7 +422,7 @@ class TestOutage:
     async def test_events_of_an_outage_are_stored_after_it(self, redis_url: str) -> None:
         async with (
             ChaosProxy.in_front_of(redis_url) as proxy,
-            running_edge(redis_url, through=proxy, redis_timeout_ms=50) as edge,
+            running_edge(redis_url, through=proxy, redis_timeout_ms=2000) as edge,
         ):
             caller, call = await edge.call()
             await proxy.go_away()
@@ -444,7 +444,7 @@ class TestOutage:
     ) -> None:
         async with (
             ChaosProxy.in_front_of(redis_url) as proxy,
-            running_edge(redis_url, through=proxy, redis_timeout_ms=50, lead_ms=20) as edge,
+            running_edge(redis_url, through=proxy, redis_timeout_ms=2000, lead_ms=20) as edge,
         ):
             caller, call = await edge.call()
             await call.ask(PlayAudio(b"\x55" * 4000), SetMark("end"))
@@ -458,7 +458,7 @@ class TestOutage:
         async with (
             ChaosProxy.in_front_of(redis_url) as proxy,
             running_edge(
-                redis_url, through=proxy, redis_timeout_ms=200, outage_timeout_s=1.0
+                redis_url, through=proxy, redis_timeout_ms=2000, outage_timeout_s=1.0
             ) as edge,
         ):
             caller, call = await edge.call()

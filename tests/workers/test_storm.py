@@ -65,7 +65,7 @@ class Worker:
         self.proxy = proxy
         self.capacity = Capacity(2 * _CALLS)
         settings = WorkerSettings(
-            redis_url=proxy.url, tick_ms=5.0, redis_timeout_ms=200, lease_ms=500
+            redis_url=proxy.url, tick_ms=5.0, redis_timeout_ms=400, lease_ms=1000
         )
         lane = WorkerLane(LANE, name, settings, Counting, executor, self.capacity)
         self._stopping = asyncio.Event()
