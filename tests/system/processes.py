@@ -47,7 +47,10 @@ _START_S = 60.0
 _DEADLINE_S = 30.0
 _PHONE_S = 60.0
 _HTTP_S = 10.0
-_BUSY = "WARNING .*(this process stood still|Redis does not answer: time-out)"
+_BUSY = (
+    "WARNING .*(this process stood still|Redis does not answer: time-out"
+    "|a handler blocks the process and all its calls)"
+)
 
 T = TypeVar("T")
 

@@ -147,7 +147,7 @@ async def test_a_slot_that_moves_in_mid_write_loses_nothing(shards: Cluster) -> 
         await writing
         await writer.flushed()
     await link.close()
-    assert "MOVED" in link.told()
+    assert "MOVED" in link.told() or "ASK" in link.told()
     assert sum(isinstance(failure, ServerChangedError) for failure in link.failures) == 3
     entries = shards.owner(slot_of(lane)).client.xrange(key)
     assert [int(fields["e"]) for _, fields in entries] == list(range(1, next(written)))

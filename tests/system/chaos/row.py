@@ -14,6 +14,10 @@ _HEADINGS = (
 )  # fmt: skip
 
 
+#: Several processes waited for a quarter of a second each.
+_TOO_LATE_MS = 1000
+
+
 class Row(msgspec.Struct):
     """Times are the longest over all rounds, counts their sum. `detected_ms`: from the fault until
     the first call had its new owner; `taken_over_ms`: until the last had. `late_ms`: by how much
@@ -63,7 +67,11 @@ class Row(msgspec.Struct):
             self.failures.append(f"{what}: {_cell(value)}, more than {limit:g}")
 
     def gap_within(self, limit_ms: float) -> None:
-        """No more silence was heard, but for what the machine has to answer for."""
+        """No more silence was heard, but for what the machine has to answer for. Where it has no
+        time for a call, nothing can be told of gaps."""
+        if self.late_ms > _TOO_LATE_MS:
+            self.notes.append(f"gaps cannot be judged: {self.late_ms:.0f} ms are the machine's")
+            return
         self.at_most(self.gap_ms, limit_ms + self.late_ms, "gap, ms")
 
     def took(self, detected_ms: float, taken_over_ms: float) -> None:
