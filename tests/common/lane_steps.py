@@ -240,8 +240,16 @@ class LaneSteps(RuleBasedStateMachine):
             answer = bus.read_claim(self.probe.ask(request))
             self.agree("claim", answer, self.model.claim(call_id, token, suspects=suspects))
         if isinstance(answer, Claim):
+            self.will_be_heard(call_id, answer)
             facts = (answer.commit, answer.cursor, answer.partial, answer.state, answer.out + 1)
             self.holders.insert(0, Holder(call_id, token, *facts))
+
+    def will_be_heard(self, call_id: str, claim: Claim) -> None:
+        """What a new owner says, the edge does not take for what it has heard already, unless it
+        was waited for in vain."""
+        heard = [line.read_up_to for line in self.lines if line.call_id == call_id]
+        if self.model.calls[call_id].is_announced_here:
+            assert all(claim.out >= read_up_to for read_up_to in heard)
 
     @precondition(has_holder)
     @rule(which=NEWEST, worker=WORKER, suspects=st.booleans())
