@@ -1,4 +1,4 @@
-"""What doctor finds out of this, `tests/system/test_redis_access.py` tests with edges and workers."""
+"""What doctor says of this with real servers, `tests/system/test_redis_access.py` tests."""
 
 from __future__ import annotations
 
