@@ -36,6 +36,7 @@ class Link:
         self._access = parsed.access
         self._connection: Connection | None = None
         self._server_id = ""
+        self._is_doubted = False
 
     @property
     def server_id(self) -> str:
@@ -52,16 +53,23 @@ class Link:
         the server is another one than before: then none was, and the next will be.
         """
         connection = self._connection
-        if connection is None or not connection.is_open:
+        if connection is None or not connection.is_open or self._is_doubted:
+            await self.close()
             connection = await self._connect()
         async with connection.within(self._timeout_s + block_s):
             return await _exchange(connection, requests)
+
+    def doubt(self) -> None:
+        """Look for the server anew before the next request: somebody has found it replaced. Who was
+        demoted may go on answering those who only read."""
+        self._is_doubted = True
 
     async def close(self) -> None:
         if self._connection is not None:
             await self._connection.close()
 
     async def _connect(self) -> Connection:
+        self._is_doubted = False
         connection = Connection(await self._place.find(), self._access)
         try:
             async with connection.within(self._timeout_s):

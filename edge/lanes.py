@@ -78,7 +78,10 @@ class EdgeLane:
         await self.writer.flushed()
 
     def _resync(self) -> None:
-        """Redis is another server than before."""
+        """Redis is another server than before. What was read is told to it: so nothing must be
+        read from any other meanwhile."""
+        _, reading = self._links
+        reading.doubt()
         self._lease.renew()
         self._roll.announce_again()
 

@@ -44,6 +44,16 @@ async def proxied(proxy: ChaosProxy) -> AsyncIterator[Link]:
     await link.close()
 
 
+async def test_server_that_is_doubted_is_looked_for_anew(link: Link) -> None:
+    me = (b"CLIENT", b"ID")
+    (first,), (again,) = await link.execute([me]), await link.execute([me])
+    assert first == again
+    link.doubt()
+    (other,), (still,) = await link.execute([me]), await link.execute([me])
+    assert other != first
+    assert still == other
+
+
 async def test_replies_come_in_the_order_of_the_requests(link: Link) -> None:
     requests = [(b"ECHO", b"%d" % n) for n in range(1000)]
     assert await link.execute(requests) == [b"%d" % n for n in range(1000)]

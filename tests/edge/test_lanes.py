@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from typing import Any
 
 from redis.asyncio import Redis
 
 from common.audio import AudioFormat
 from common.events import CallEnded, CallStarted, EndReason
 from common.process import background
+from edge.downlink import Subscriber
 from edge.lanes import EdgeLanes
 from edge.settings import EdgeSettings
 from tests.chaos_proxy import ChaosProxy
@@ -71,3 +73,33 @@ async def test_edge_does_not_leave_before_the_end_of_its_calls_is_stored(
         async with asyncio.timeout(20):
             await leaving
     assert await redis.xlen(keys.events) == 2
+
+
+async def test_another_server_is_read_from_as_soon_as_it_is_written_to(
+    redis_url: str, redis: Any
+) -> None:
+    """A primary that was demoted goes on answering those who only read."""
+    lanes = EdgeLanes(EdgeSettings(redis_url=redis_url, namespace="tl"))
+    lane, keys = lanes.place("c1")
+    lane.downlink.subscribe(keys, Subscriber(lambda _: None, lambda _: None, lambda: None))
+
+    async def readers() -> set[str]:
+        return {client["id"] for client in await redis.client_list() if client["cmd"] == "xread"}
+
+    async def is_read() -> bool:
+        return len(await readers()) == 1
+
+    async with background(lanes.run()):
+        await until(is_read)
+        before = await readers()
+        await redis.replicaof("127.0.0.1", 1)
+        try:
+            await until(lambda: not lanes.are_answering())
+            assert await readers() == before
+        finally:
+            await redis.replicaof("NO", "ONE")
+
+        async def is_read_anew() -> bool:
+            return await is_read() and await readers() != before
+
+        await until(is_read_anew)
