@@ -158,7 +158,7 @@ async def test_server_that_is_not_there_is_a_link_error() -> None:
 
 async def test_server_that_is_no_redis_is_a_link_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as stranger:
-        link = Link(f"redis://127.0.0.1:{stranger.getsockname()[1]}", timeout_s=1.0)
+        link = Link(f"redis://127.0.0.1:{stranger.getsockname()[1]}", timeout_s=10.0)
         asked = asyncio.create_task(link.execute([(b"PING",)]))
         connection, _ = await asyncio.to_thread(stranger.accept)
         with connection:

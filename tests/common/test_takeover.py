@@ -128,7 +128,7 @@ class TestRelease:
         assert await call.ask(bus.owner_of(CALL)) is None
 
     async def test_whoever_waits_for_a_call_is_woken(self, call: Bus, redis_url: str) -> None:
-        waiter = Link(redis_url, timeout_s=2.0)
+        waiter = Link(redis_url, timeout_s=10.0)
         waiting = asyncio.create_task(
             waiter.execute([bus.take(LANE, "w2", block_ms=60_000)], block_s=60.0)
         )

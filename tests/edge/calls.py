@@ -191,7 +191,7 @@ async def running_edge(
     chosen = EdgeSettings(redis_url=url, namespace=NAMESPACE, **settings)
     opened = entrances({})
     opened["dummy"] = Entrance("dummy", lambda: adapter or DummyAdapter())
-    link = Link(redis_url, timeout_s=2.0)
+    link = Link(redis_url, timeout_s=10.0)
     worker = Worker(link, lanes(NAMESPACE, 1)[0])
     try:
         async with served(chosen, opened) as edge, ClientSession() as client:

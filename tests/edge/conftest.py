@@ -18,7 +18,7 @@ async def edge(redis_url: str) -> AsyncIterator[RunningEdge]:
 
 @pytest.fixture
 async def writer(redis_url: str) -> AsyncIterator[Writer]:
-    link = Link(redis_url, timeout_s=2.0)
+    link = Link(redis_url, timeout_s=10.0)
     writer = Writer(link, tick_s=0.001)
     async with background(writer.run()):
         yield writer

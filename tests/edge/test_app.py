@@ -151,7 +151,7 @@ async def connection(
     url = URL(edge.url)
     reader, writer = await asyncio.open_connection(url.host, url.port)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             yield reader, writer
     finally:
         writer.close()

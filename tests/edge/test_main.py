@@ -60,7 +60,7 @@ async def calling(redis_url: str, **environ: str) -> AsyncIterator[Call]:
 def is_closed(port: int) -> bool:
     """Whether nobody listens any more."""
     try:
-        socket.create_connection(("127.0.0.1", port), timeout=1.0).close()
+        socket.create_connection(("127.0.0.1", port), timeout=10.0).close()
     except ConnectionRefusedError:
         return True
     return False

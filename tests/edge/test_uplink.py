@@ -54,7 +54,7 @@ class Call:
 @pytest.fixture
 async def bus_link(redis_url: str) -> AsyncIterator[Link]:
     """A worker's."""
-    link = Link(redis_url, timeout_s=2.0)
+    link = Link(redis_url, timeout_s=10.0)
     yield link
     await link.close()
 

@@ -156,7 +156,7 @@ async def test_a_slot_that_moves_in_mid_write_loses_nothing(shards: Cluster) -> 
 async def test_a_slot_that_is_half_moved_does_not_answer_until_it_has(shards: Cluster) -> None:
     lane = lanes("half", 1)[0]
     keys = lane.keys("c1")
-    link = Link(shards.url, timeout_s=0.5, lane=lane)
+    link = Link(shards.url, timeout_s=5.0, lane=lane)
     assert await link.execute([(b"SET", keys.events, b"v")]) == [b"OK"]
     target = another(shards, shards.owner(slot_of(lane)))
     shards.begin_move(slot_of(lane), to=target)

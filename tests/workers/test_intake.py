@@ -53,7 +53,7 @@ OpenTaker = Callable[..., AbstractAsyncContextManager[Taker]]
 async def taking(redis_url: str, writer: Writer) -> OpenTaker:
     @asynccontextmanager
     async def take(name: str = WORKER, calls: int = 10) -> AsyncIterator[Taker]:
-        link = Link(redis_url, timeout_s=2.0)
+        link = Link(redis_url, timeout_s=10.0)
         taker = Taker(link, writer, name, Capacity(calls))
         try:
             yield taker

@@ -55,7 +55,7 @@ def unreadable() -> list[OwnedCall]:
 
 @pytest.fixture
 async def reader(redis_url: str, unreadable: list[OwnedCall]) -> AsyncIterator[EventReader]:
-    link = Link(redis_url, timeout_s=2.0)
+    link = Link(redis_url, timeout_s=10.0)
     reader = EventReader(link, tick_s=0.002, on_unreadable=unreadable.append)
     async with background(reader.run()):
         yield reader

@@ -48,7 +48,7 @@ class Proxies:
         self._loop.close()
 
     def _wait(self, coroutine: Coroutine[Any, Any, ResultT]) -> ResultT:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout=10.0)
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout=60.0)
 
 
 async def _ended() -> None:
