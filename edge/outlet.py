@@ -27,6 +27,7 @@ _CLOSE_TIMEOUT_S = 2.5  # aiohttp itself waits for the peer's answer, but not fo
 _PING_EVERY_S = 1.0
 _READ_AWAY_BYTES = 4_194_304
 _CHUNK_BYTES = 65_536
+_QUIET_S = 0.2
 _BUFFER_BYTES = 4096
 _NOT_SENT_BYTES = 8192
 #: A peer whose kernel has acknowledged nothing for so long is gone, and so is what it was sent.
@@ -125,10 +126,19 @@ class Outlet:
 
 
 async def _read_away(connection: socket.socket) -> None:
-    """Until the peer has closed its side too, or has sent enough of what nobody wants."""
+    """Until the peer has closed its side, or has sent enough of what nobody wants."""
+    loop = asyncio.get_running_loop()
+    left = _READ_AWAY_BYTES
     with suppress(OSError):
-        connection.shutdown(socket.SHUT_WR)
-        loop = asyncio.get_running_loop()
-        left = _READ_AWAY_BYTES
-        while left > 0 and (data := await loop.sock_recv(connection, _CHUNK_BYTES)):
+        while left > 0:
+            try:
+                async with asyncio.timeout(_QUIET_S):
+                    data = await loop.sock_recv(connection, _CHUNK_BYTES)
+            except TimeoutError:
+                # It has said all, and may be waiting for our end. Told before, some peers would
+                # break off in the middle of their sending and not come to our close frame.
+                connection.shutdown(socket.SHUT_WR)
+                continue
+            if not data:
+                return
             left -= len(data)

@@ -81,18 +81,24 @@ async def test_socket_is_closed_with_our_code(serve: Serve) -> None:
 async def test_connection_that_aiohttp_gives_up_stays_until_the_peer_has_said_all(
     serve: Serve,
 ) -> None:
+    outlets: list[Outlet] = []
+
     async def read(outlet: Outlet) -> None:
         message = await outlet._peer.receive()
         assert message.type is WSMsgType.ERROR
         outlet.hold_open()
         await outlet.close(1002, "")
+        outlets.append(outlet)
 
     socket = await serve(read)
     await socket.send_frame(b"no text: \xff", WSMsgType.TEXT)
-    for _ in range(30):
+    for _ in range(10):
         await socket.send_bytes(bytes(100_000))
     message = await socket.receive()
     assert (message.type, message.data) == (WSMsgType.CLOSE, 1007)
+    await until(lambda: bool(outlets))
+    assert outlets[0]._held is not None
+    assert outlets[0]._held.fileno() < 0
 
 
 async def test_connection_that_is_gone_already_cannot_be_held(serve: Serve) -> None:
