@@ -76,11 +76,11 @@ class LaneProbe:
         }
 
     def set_back(self, dump: Dump) -> None:
-        """And from now on, to the calls, this is another server."""
+        """And from now on, to the calls, this is another server, and not the first such."""
         self._client.flushdb()
         self.ask_all([(b"RESTORE", name, ttl, data) for name, (ttl, data) in dump.items()])
         calls = [name for name in dump if b":call:" in name]
-        self.ask_all([(b"HDEL", name, b"awaited") for name in calls])
+        self.ask_all([(b"HSET", name, b"awaited", b"feed 1") for name in calls])
         self.ask_all([(b"HSET", name, b"server", b"another") for name in calls])
 
     def server(self) -> bytes:

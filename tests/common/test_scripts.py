@@ -123,7 +123,8 @@ class Machine(Troubles):
             assert is_here == call.is_announced_here
             awaited, _, until_ms = found.facts.pop("awaited", b"").partition(b" ")
             if not call.is_announced_here:
-                is_awaited = int(until_ms) > seen.now_ms if awaited else None
+                was_here = awaited == self.probe.server()
+                is_awaited = int(until_ms) > seen.now_ms if was_here else None
                 assert is_awaited == call.edge_is_awaited
             assert found.facts == facts_of(call, entry_of[call_id])
             assert (kept_until > seen.now_ms) == call.is_kept
