@@ -63,7 +63,7 @@ def announce(
     Announced again, because Redis may have lost the call, the last command that the edge has read
     is told, and the call is kept `keep_ms` for the worker that still runs it."""
     return scripts.ANNOUNCE.call(
-        (keys.calls, keys.call, keys.events, keys.ended),
+        (keys.calls, keys.call, keys.events, keys.commands, keys.ended),
         keys.call_id,
         edge_id,
         first_event,

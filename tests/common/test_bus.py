@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 from common import bus
 from common.bus import Claim, ClaimRefusal, CommitAnswer, RestoreAnswer
 from common.errors import ReplyError
+from common.keys import ENDED_S
 from tests.common.verbs import CALL, FRESH, LANE, Bus, keys_of_calls, stored
 from tests.waiting import until
 
@@ -65,6 +66,23 @@ class TestAnnounce:
         assert bus.has_ended(await call.announce(keep_ms=60_000))
         assert await keys_of_calls(redis) == []
         assert await redis.xlen(CALL.calls) == 0
+
+    async def test_again_after_redis_had_lost_it_before_its_end_brings_nothing_back(
+        self, call: Bus, redis: Redis
+    ) -> None:
+        await call.announce()
+        await call.claim()
+        await redis.flushdb()
+        assert await call.finish() == b"GONE"
+        assert bus.has_ended(await call.announce(keep_ms=60_000))
+
+    async def test_ends_are_not_remembered_for_ever(self, call: Bus, redis: Redis) -> None:
+        await redis.zadd(LANE.ended, {"long-ago": 1})
+        await call.announce()
+        await call.claim()
+        await call.finish()
+        assert await redis.zrange(LANE.ended, 0, -1) == [b"c1"]
+        assert 0 < await redis.ttl(LANE.ended) <= ENDED_S
 
     async def test_calls_that_redis_has_are_counted(self, call: Bus, redis: Redis) -> None:
         other = LANE.keys("c2")

@@ -147,6 +147,28 @@ class TestEmptied:
 
 
 @pytest.mark.usefixtures("owned")
+class TestHashAloneIsLost:
+    """The edge has read two commands of four, and the rest is still there to be read."""
+
+    @pytest.fixture(autouse=True)
+    async def announced(self, owned: None, call: Bus, redis: Redis) -> None:
+        await redis.delete(CALL.call)
+        assert await call.announce(read_up_to=2, keep_ms=60_000) == 1
+
+    async def test_call_goes_on_where_its_owner_stood(self, call: Bus, redis: Redis) -> None:
+        restored = await call.restore(2, b"a", b"b", b"c", b"d", cursor=3)
+        assert restored is RestoreAnswer.RESTORED
+        assert await call.commit(3, b"e") is CommitAnswer.COMMITTED
+        assert list((await numbers(redis)).values()) == [b"a", b"b", b"c", b"d", b"e"]
+
+    async def test_new_owner_goes_on_behind_what_is_there(self, call: Bus, redis: Redis) -> None:
+        await redis.hset(CALL.call, "kept_until", 0)
+        assert await call.claim("w2:1") == FRESH._replace(out=4)
+        assert await call.commit(1, b"x", token="w2:1") is CommitAnswer.COMMITTED
+        assert (await numbers(redis))[b"5-0"] == b"x"
+
+
+@pytest.mark.usefixtures("owned")
 class TestFailedOver:
     async def test_last_steps_come_back(self, call: Bus, redis: Redis, probe: LaneProbe) -> None:
         replica = probe.dump()
