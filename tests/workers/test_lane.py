@@ -307,10 +307,10 @@ async def test_a_process_that_stood_still_while_others_took_over_leaves_them_the
         keys = await announce(link, "c1")
         await has_commands(redis, "c1", [SetMark("hello")])
         await append(link, keys, DtmfReceived("1"))
-        # What another does while we do not look.
-        await redis.zadd(LANE.workers, {"worker-1": 1})
+        # What another does while we do not look; in one write, or we might renew our lease amid it.
         await link.execute(
             [
+                (b"ZADD", LANE.workers, 1, b"worker-1"),
                 membership.renew_worker(LANE, "worker-2", lease_ms=60_000),
                 membership.adopt(LANE, "worker-1", "worker-2", at_most=8),
                 bus.claim(keys, "worker-2:1"),
