@@ -6,7 +6,8 @@ What is left is a process that serves nobody: it ends itself, for its supervisor
 
 Rule 1: time is counted in slices that the thread has seen pass, so that a process that was stopped
         as a whole, or a machine that slept, is not taken for a loop that stands still.
-Rule 2: nobody is accused but a handler that runs.
+Rule 2: nobody is accused but a handler that runs, and ran at the look before: a machine that is
+        only busy shows now one and now another.
 """
 
 from __future__ import annotations
@@ -55,28 +56,35 @@ class Watchdog:
                 loop.call_soon_threadsafe(answered.set)
             except RuntimeError:  # it has been closed
                 return
-            stood_s = 0.0
-            while not answered.wait(self._slice_s) and not self._is_over.is_set():
-                stood_s += self._slice_s
-                self._judge(loop, thread_id, stood_s)
+            self._see_through(answered, loop, thread_id)
 
-    def _judge(self, loop: asyncio.AbstractEventLoop, thread_id: int, stood_s: float) -> None:
-        is_to_warn = stood_s - self._slice_s < self._warn_after_s <= stood_s
-        is_to_end = 0 < self._end_after_s <= stood_s
-        if not (is_to_warn or is_to_end):
-            return
-        culprit = whereabouts.of_thread(thread_id)
-        if not culprit:
-            return
-        task = asyncio.current_task(loop)
-        call_id = "" if task is None else task.get_name().rpartition(" ")[2]
-        extra = {"call": call_id, **culprit, "seconds": round(stood_s, 1)}
-        if is_to_warn:
-            metrics.LOOP_BLOCKED.inc()
-            _log.warning("a handler blocks the process and all its calls", extra=extra)
-        if is_to_end:
-            _log.error("the process ends itself: a handler blocks it", extra=extra)
-            self._end()
+    def _see_through(
+        self, answered: threading.Event, loop: asyncio.AbstractEventLoop, thread_id: int
+    ) -> None:
+        stood_s, suspect, has_warned = 0.0, "", False
+        while not answered.wait(self._slice_s) and not self._is_over.is_set():
+            stood_s += self._slice_s
+            culprit = _running(loop, thread_id)
+            last, suspect = suspect, f"{culprit.get('call')} {culprit.get('handler')}"
+            if not culprit or suspect != last:
+                continue
+            extra = {**culprit, "seconds": round(stood_s, 1)}
+            if stood_s >= self._warn_after_s and not has_warned:
+                has_warned = True
+                metrics.LOOP_BLOCKED.inc()
+                _log.warning("a handler blocks the process and all its calls", extra=extra)
+            if 0 < self._end_after_s <= stood_s:
+                _log.error("the process ends itself: a handler blocks it", extra=extra)
+                self._end()
+
+
+def _running(loop: asyncio.AbstractEventLoop, thread_id: int) -> dict[str, str]:
+    """The handler that runs, and of which call; nothing where none does."""
+    told = whereabouts.of_thread(thread_id)
+    task = asyncio.current_task(loop)
+    if not told or task is None:
+        return {}
+    return {"call": task.get_name().rpartition(" ")[2], **told}
 
 
 def _end_process() -> None:

@@ -12,6 +12,7 @@ from workers import metrics
 from workers.agent import Agent
 from workers.call import Call
 from workers.watchdog import Watchdog
+from workers.whereabouts import of_thread
 
 OpenRig = Callable[..., Rig]
 
@@ -62,7 +63,7 @@ async def test_a_handler_that_goes_on_blocking_ends_the_process(
 
 
 async def test_a_handler_that_waits_is_not_accused_of_what_blocks_the_loop(
-    rig: OpenRig, caplog: pytest.LogCaptureFixture
+    rig: OpenRig, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Waiting(Agent):
         async def on_start(self, call: Call) -> None:
@@ -73,15 +74,31 @@ async def test_a_handler_that_waits_is_not_accused_of_what_blocks_the_loop(
     await call.handled()
     ended: list[None] = []
     watchdog = Watchdog(warn_after_s=0.02, end_after_s=0.02, end=lambda: ended.append(None))
-    judged: list[float] = []
-    judge = watchdog._judge
+    looks: list[int] = []
 
-    def noting(loop: asyncio.AbstractEventLoop, thread_id: int, stood_s: float) -> None:
-        judge(loop, thread_id, stood_s)
-        judged.append(stood_s)
+    def looking(thread_id: int) -> dict[str, str]:
+        looks.append(thread_id)
+        return of_thread(thread_id)
 
-    watchdog._judge = noting  # type: ignore[method-assign]
+    monkeypatch.setattr("workers.whereabouts.of_thread", looking)
     with watchdog.watching():
-        blocked_until(lambda: len(judged) > 3)
+        blocked_until(lambda: len(looks) > 5)
     assert not ended
+    assert WARNING not in caplog.text
+
+
+async def test_handlers_that_take_turns_are_not_accused(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a machine that has no time for us."""
+    looks = 0
+
+    def another(thread_id: int) -> dict[str, str]:
+        nonlocal looks
+        looks += 1
+        return {"handler": f"Agent.on_{looks}", "at": "agent.py:1"}
+
+    monkeypatch.setattr("workers.whereabouts.of_thread", another)
+    with Watchdog(warn_after_s=0.02, end_after_s=0.0).watching():
+        blocked_until(lambda: looks > 5)
     assert WARNING not in caplog.text
