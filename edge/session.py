@@ -271,5 +271,5 @@ class Session:
         self.end(EndReason.EDGE_FAILED, WSCloseCode.INTERNAL_ERROR, "commands unreadable")
 
     def _lost(self) -> None:
-        """The call's keys have vanished from Redis, though nobody here has ended it."""
+        """Its worker has ended the call, or Redis refuses it or loses it again and again."""
         self.end(EndReason.EDGE_FAILED, WSCloseCode.INTERNAL_ERROR, "call lost")
