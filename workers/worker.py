@@ -19,6 +19,8 @@ _log = logging.getLogger(__name__)
 
 #: What a worker gets beyond the drain timeout, to end what it waits for and to say goodbye.
 _LEAVE_S = 1.0
+#: How long a worker that runs no call tries to say goodbye to a Redis that does not answer.
+_WITHOUT_CALLS_S = 4.0
 
 
 class Worker:
@@ -39,9 +41,12 @@ class Worker:
         try:
             await asyncio.wait((serving, stop), return_when=asyncio.FIRST_COMPLETED)
             self._capacity.close()
+            drain_s = self._settings.drain_timeout_s
             if self._capacity.running:
                 _log.info("handing over", extra={"calls": self._capacity.running})
-            async with asyncio.timeout(self._settings.drain_timeout_s + _LEAVE_S):
+            else:
+                drain_s = min(drain_s, _WITHOUT_CALLS_S)
+            async with asyncio.timeout(drain_s + _LEAVE_S):
                 await serving
         except TimeoutError:
             if self._capacity.running:

@@ -174,6 +174,18 @@ async def test_without_redis_a_stopping_worker_leaves_its_calls_behind_in_time(
     assert await redis.exists(LANE.workers) == 1
 
 
+async def test_a_worker_without_calls_does_not_wait_long_for_a_redis_that_is_away(
+    worker: OpenWorker, redis_url: str
+) -> None:
+    async with (
+        ChaosProxy.in_front_of(redis_url) as proxy,
+        worker(url=proxy.url, drain_timeout_s=3600) as running,
+    ):
+        await proxy.go_away()
+        running.stopping.set()
+        await within(running.task)
+
+
 async def test_a_lane_without_redis_does_not_keep_the_last_room_from_the_others(
     worker: OpenWorker, link: Link, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
