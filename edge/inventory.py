@@ -16,7 +16,7 @@ from edge.roll import Roll
 
 __all__ = ["Inventory"]
 
-#: Well within the time that a worker waits (`workers/restoration.py`).
+#: Well within the time that a worker waits (`workers/ownership/restoration.py`).
 _EVERY_S = 2.0
 
 

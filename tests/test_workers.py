@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import workers
-from workers import agent, call, sound
+from workers import agent, call
+from workers.audio import sound
 
 
 def test_what_agents_are_written_with_is_exported() -> None:

@@ -4,9 +4,9 @@ from common.audio import AudioFormat
 from common.events import CallEnded, DtmfReceived, MarkOutcome, MarkReached, ProviderFailed
 from workers.agent import Agent
 from workers.audio.files import load_sound
+from workers.audio.sound import HeardAudio, Sound, wav
 from workers.call import Call
-from workers.sound import HeardAudio, Sound, wav
-from workers.speech import SpeechSettings, SpeechStarted, SpeechStopped
+from workers.voice.speech import SpeechSettings, SpeechStarted, SpeechStopped
 
 __all__ = [
     "Agent",

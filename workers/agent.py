@@ -17,9 +17,9 @@ import msgspec
 
 from common.audio import AudioFormat
 from common.events import CallEnded, DtmfReceived, MarkReached, ProviderFailed
+from workers.audio.sound import HeardAudio
 from workers.call import Call
-from workers.sound import HeardAudio
-from workers.speech import SpeechSettings, SpeechStarted, SpeechStopped
+from workers.voice.speech import SpeechSettings, SpeechStarted, SpeechStopped
 
 __all__ = ["Agent"]
 

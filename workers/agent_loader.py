@@ -9,7 +9,7 @@ from pathlib import Path
 from common.errors import AgentError, UsageError
 from workers.agent import Agent
 from workers.agents import built_in_agents, load_built_in
-from workers.hearing import check_declared
+from workers.running.hearing import check_declared
 
 __all__ = ["load_agent", "prepare"]
 

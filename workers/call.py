@@ -29,9 +29,9 @@ from common.commands import (
 from common.errors import AgentError
 from common.events import DIGITS, CallStarted, Metadata
 from workers.audio.dtmf_tones import dtmf_tones
-from workers.prompts import Prompts
-from workers.sound import HeardAudio, Sound, as_pcm
-from workers.speaking import Speaking
+from workers.audio.sound import HeardAudio, Sound, as_pcm
+from workers.voice.prompts import Prompts
+from workers.voice.speaking import Speaking
 
 __all__ = ["Call", "CallRuntime", "Playable"]
 

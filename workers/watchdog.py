@@ -1,7 +1,8 @@
 """Look from a thread of its own whether the event loop runs, and say which handler keeps it.
 
 A handler that computes, or waits without `await`, holds up every call of the process. After a lease
-the others take them over; the call that did it is recognised by its progress (`workers/claims.py`).
+the others take them over; the call that did it is recognised by its progress
+(`workers/ownership/claims.py`).
 What is left is a process that serves nobody: it ends itself, for its supervisor to start another.
 
 Rule 1: time is counted in slices that the thread has seen pass, so that a process that was stopped
@@ -20,7 +21,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from workers import metrics, whereabouts
+from workers import metrics
+from workers.running import whereabouts
 
 __all__ = ["Watchdog"]
 

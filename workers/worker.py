@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from common import keys
 from workers.agent import Agent
-from workers.capacity import Capacity
-from workers.lane import WorkerLane
+from workers.ownership.capacity import Capacity
+from workers.ownership.lane import WorkerLane
 from workers.settings import WorkerSettings
 
 __all__ = ["Worker"]

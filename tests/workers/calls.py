@@ -22,8 +22,8 @@ from common.tail import Entry
 from common.wire import decode_command, encode_event
 from workers.agent import Agent
 from workers.call import Call
-from workers.call_runner import CallRunner, Surroundings
-from workers.gate import Gate
+from workers.running.call_runner import CallRunner, Surroundings
+from workers.running.gate import Gate
 
 __all__ = [
     "ENDED",

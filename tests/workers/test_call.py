@@ -27,10 +27,10 @@ from workers.audio import codecs
 from workers.audio.codec import Pcm
 from workers.audio.dtmf_detector import DtmfDetector
 from workers.audio.dtmf_tones import dtmf_tones
+from workers.audio.sound import Decoded, HeardAudio, Sound
 from workers.call import Call, Playable
-from workers.late_decoder import LateDecoder
-from workers.sound import Decoded, HeardAudio, Sound
-from workers.speaking import Speaking
+from workers.voice.late_decoder import LateDecoder
+from workers.voice.speaking import Speaking
 
 PCMU = AudioFormat.pcmu()
 PCMA = AudioFormat(Encoding.PCMA, 8000)

@@ -32,8 +32,8 @@ from tests.workers.calls import (
 )
 from workers.agent import Agent
 from workers.call import Call
-from workers.capacity import Capacity
-from workers.lane import WorkerLane
+from workers.ownership.capacity import Capacity
+from workers.ownership.lane import WorkerLane
 from workers.settings import WorkerSettings
 
 _CALLS = 8

@@ -11,8 +11,8 @@ from tests.workers.calls import STARTED, Rig, eventually
 from workers import metrics
 from workers.agent import Agent
 from workers.call import Call
+from workers.running.whereabouts import of_thread
 from workers.watchdog import Watchdog
-from workers.whereabouts import of_thread
 
 OpenRig = Callable[..., Rig]
 
@@ -80,7 +80,7 @@ async def test_a_handler_that_waits_is_not_accused_of_what_blocks_the_loop(
         looks.append(thread_id)
         return of_thread(thread_id)
 
-    monkeypatch.setattr("workers.whereabouts.of_thread", looking)
+    monkeypatch.setattr("workers.running.whereabouts.of_thread", looking)
     with watchdog.watching():
         blocked_until(lambda: len(looks) > 5)
     assert not ended
@@ -98,7 +98,7 @@ async def test_handlers_that_take_turns_are_not_accused(
         looks += 1
         return {"handler": f"Agent.on_{looks}", "at": "agent.py:1"}
 
-    monkeypatch.setattr("workers.whereabouts.of_thread", another)
+    monkeypatch.setattr("workers.running.whereabouts.of_thread", another)
     with Watchdog(warn_after_s=0.02, end_after_s=0.0).watching():
         blocked_until(lambda: looks > 5)
     assert WARNING not in caplog.text

@@ -190,7 +190,7 @@ async def test_a_lane_without_redis_does_not_keep_the_last_room_from_the_others(
     worker: OpenWorker, link: Link, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two lanes, room for one call; the dispatch of one lane cannot be read."""
-    monkeypatch.setattr("workers.intake._RETRY_S", 60.0)
+    monkeypatch.setattr("workers.ownership.intake._RETRY_S", 60.0)
     all_lanes = lanes("test", 2)
     await redis.set(all_lanes[0].calls, "no stream")
     async with worker(lanes=2, worker_calls=1):

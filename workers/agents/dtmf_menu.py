@@ -1,4 +1,4 @@
-"""A menu of prompts and keys, read from a file (`workers/menu.py`); a key interrupts its prompt.
+"""A menu of prompts and keys, read from a file (`workers/voice/menu.py`); a key stops its prompt.
 
 Keys are collected until only one way is left, or none comes any more. Time is counted by the
 caller's audio, so a new owner waits no longer than the one before would have.
@@ -17,9 +17,9 @@ from msgspec import Meta
 from common.events import DtmfReceived, MarkOutcome, MarkReached
 from common.settings import load
 from workers.agent import Agent
+from workers.audio.sound import HeardAudio, Sound
 from workers.call import Call
-from workers.menu import Menu, Node, load_menu, render
-from workers.sound import HeardAudio, Sound
+from workers.voice.menu import Menu, Node, load_menu, render
 
 __all__ = ["AGENT", "OPTIONS", "PREFIX", "DtmfMenu"]
 

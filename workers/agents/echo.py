@@ -10,8 +10,8 @@ import msgspec
 
 from common.events import DtmfReceived
 from workers.agent import Agent
+from workers.audio.sound import HeardAudio
 from workers.call import Call
-from workers.sound import HeardAudio
 
 __all__ = ["AGENT", "Echo"]
 

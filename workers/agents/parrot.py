@@ -16,9 +16,9 @@ import numpy as np
 from common.audio import AudioFormat
 from common.events import MarkReached
 from workers.agent import Agent
+from workers.audio.sound import HeardAudio, Sound
 from workers.call import Call
-from workers.sound import HeardAudio, Sound
-from workers.speech import SpeechSettings, SpeechStarted, SpeechStopped
+from workers.voice.speech import SpeechSettings, SpeechStarted, SpeechStopped
 
 __all__ = ["AGENT", "Parrot"]
 

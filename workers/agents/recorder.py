@@ -22,11 +22,11 @@ from common.events import CallEnded, DtmfReceived, MarkReached, ProviderFailed
 from common.settings import load
 from workers.agent import Agent
 from workers.agent_loader import load_agent
+from workers.audio.sound import HeardAudio
 from workers.call import Call
-from workers.recording import Issued, Place, Recording
-from workers.sound import HeardAudio
-from workers.speech import SpeechStarted, SpeechStopped
-from workers.stereo_wav import StereoWav
+from workers.voice.recording import Issued, Place, Recording
+from workers.voice.speech import SpeechStarted, SpeechStopped
+from workers.voice.stereo_wav import StereoWav
 
 __all__ = ["AGENT", "OPTIONS", "PREFIX", "Recorder", "recorder_of"]
 

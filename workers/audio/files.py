@@ -18,7 +18,7 @@ import numpy as np
 from common.errors import AgentError
 from workers.audio.av_codec import samples_of
 from workers.audio.resampler import MAX_HZ, MIN_HZ
-from workers.sound import Sound
+from workers.audio.sound import Sound
 
 __all__ = ["load_sound"]
 

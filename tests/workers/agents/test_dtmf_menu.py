@@ -15,9 +15,9 @@ from workers.agents import dtmf_menu
 from workers.agents.dtmf_menu import AGENT, DtmfMenu
 from workers.audio import codecs
 from workers.audio.dtmf_tones import dtmf_tones
-from workers.menu import Menu, Node
-from workers.scene import Scene
-from workers.sound import Sound
+from workers.audio.sound import Sound
+from workers.running.scene import Scene
+from workers.voice.menu import Menu, Node
 
 PCMU = AudioFormat.pcmu()
 STARTED = CallStarted("twilio", PCMU)

@@ -11,7 +11,7 @@ from tests.workers.calls import FakeRuntime
 from workers.agents.parrot import AGENT, Parrot
 from workers.audio.codec import Pcm
 from workers.audio.files import load_sound
-from workers.scene import Scene
+from workers.running.scene import Scene
 
 L16 = AudioFormat.pcm(16_000)
 STARTED = CallStarted("wavix", L16)

@@ -28,10 +28,10 @@ from workers.agent import Agent
 from workers.agents import recorder
 from workers.agents.echo import Echo
 from workers.agents.recorder import AGENT, Recorder, recorder_of
+from workers.audio.sound import HeardAudio, Sound
 from workers.call import Call
-from workers.scene import Scene
-from workers.sound import HeardAudio, Sound
-from workers.speech import SpeechSettings, SpeechStarted, SpeechStopped
+from workers.running.scene import Scene
+from workers.voice.speech import SpeechSettings, SpeechStarted, SpeechStopped
 
 L16 = AudioFormat.pcm(8000)
 STARTED = CallStarted("wavix", L16)

@@ -16,7 +16,7 @@ from common.errors import AgentError
 from workers.audio import files, g711
 from workers.audio.codec import Pcm
 from workers.audio.files import load_sound
-from workers.sound import Sound
+from workers.audio.sound import Sound
 
 SPEECH = Path(__file__).parents[2] / "fixtures" / "speech.wav"
 PEAK = 12_000
