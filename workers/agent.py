@@ -2,8 +2,8 @@
 
 One instance per call. Handlers run one after another, never at once, so they need no locks; while
 one is awaited the call's next event waits. Work that must not hold the call up goes to
-`call.spawn`, work that would hold the process up to `call.offload`; so does whatever waits for
-another handler to run, which it never will before this one has returned.
+`call.spawn`, and so does whatever waits for another handler, which never runs before this one has
+returned. Work that would hold the process up goes to `call.offload`.
 
 A handler may take its time while the caller is there. Once the call has ended it is cancelled after
 TRUNKLINE_END_TIMEOUT_S, and `on_stop` is next, with as long.
