@@ -2,8 +2,8 @@
 
 A handler that computes, or waits without `await`, holds up every call of the process. After a lease
 the others take them over; the call that did it is recognised by its progress
-(`workers/ownership/claims.py`).
-What is left is a process that serves nobody: it ends itself, for its supervisor to start another.
+(`workers/ownership/claims.py`). What is left is a process that serves nobody: it ends itself, for
+its supervisor to start another.
 
 Rule 1: time is counted in slices that the thread has seen pass, so that a process that was stopped
         as a whole, or a machine that slept, is not taken for a loop that stands still.
@@ -43,7 +43,7 @@ class Watchdog:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """The loop that runs now, and this thread."""
+        """Watches the loop that runs now, in this thread."""
         watched = (asyncio.get_running_loop(), threading.get_ident())
         threading.Thread(target=self._watch, args=watched, name="watchdog", daemon=True).start()
         try:

@@ -34,7 +34,7 @@ __all__ = ["Menu", "Node", "load_menu", "render"]
 _SPEAKER = "espeak-ng"
 _RENDER_TIMEOUT_S = 30
 
-#: A node's name is that of a mark, too.
+#: A mark's name begins with a node's.
 _Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 _Keys = Annotated[str, Meta(pattern=r"^[0-9*#A-D]{1,32}$")]
 _Seconds = Annotated[float, Meta(gt=0, le=600)]
