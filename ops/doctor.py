@@ -112,7 +112,10 @@ def _permissions(url: str, some_lanes: list[Lane]) -> Iterator[Finding]:
         if missing:
             text = f"its user may not do what is needed on {lane.tag}:*: {' '.join(missing)}"
             yield Finding(Level.FAIL, "redis", f"{text}; ops/runbook.md has the ACL")
-        elif missing is not None:
+        elif missing is None:
+            text = "does not tell what its user may do: allow +multi +discard, or make sure of it"
+            yield Finding(Level.WARN, "redis", f"{text}; ops/runbook.md has the ACL")
+        else:
             yield Finding(Level.OK, "redis", "allows all that is needed")
 
 

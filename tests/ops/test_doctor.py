@@ -90,6 +90,24 @@ def test_a_redis_that_is_away_fails_without_showing_its_password() -> None:
     assert "secret" not in text
 
 
+def test_what_a_user_may_do_is_told_or_said_to_be_unknown(private_redis: str) -> None:
+    divider = "&" if "?" in private_redis else "?"
+    url = f"{private_redis}{divider}username=somebody&password=secret"
+    runbook = "ops/runbook.md has the ACL"
+    with redis_py.Redis.from_url(private_redis) as admin:
+
+        def told(level: Level, *rules: str) -> list[str]:
+            user = ("ACL", "SETUSER", "somebody", "reset", "on", ">secret", "~*", "+@all")
+            admin.execute_command(*user, *rules)
+            return [text for text in findings(level, REDIS_URL=url) if runbook in text]
+
+        assert told(Level.FAIL) == told(Level.WARN) == []
+        (refused,) = told(Level.FAIL, "-xadd")
+        assert "+xadd" in refused
+        (unknown,) = told(Level.WARN, "-multi")
+        assert "does not tell what its user may do" in unknown
+
+
 def test_a_url_that_is_wrong_is_told_once() -> None:
     (text,) = findings(Level.FAIL, REDIS_URL="redis+sentinel://user:secret@a,b")
     assert text.startswith("settings: REDIS_URL: expected the service")
