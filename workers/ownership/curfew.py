@@ -67,7 +67,7 @@ class Curfew:
 
     async def _look(self, call: OwnedCall, task: asyncio.Task[None]) -> _Sight:
         now = asyncio.get_running_loop().time()
-        turn, is_cancelled = call.runner.turns.subject, task.cancelling() > 0
+        turn, is_cancelled = call.runner.turns.subject, call.runner.turns.is_cancelled
         seen = self._seen.get(call)
         if seen is None or seen.turn is not turn or seen.is_cancelled != is_cancelled:
             return _Sight(turn, is_cancelled, now if is_cancelled else None)
@@ -90,7 +90,7 @@ class Curfew:
 
     def _end(self, call: OwnedCall, task: asyncio.Task[None]) -> None:
         extra = {"call": call.keys.call_id, **whereabouts.of_waiting(task)}
-        if task.cancelling():
+        if call.runner.turns.is_cancelled:
             metrics.HANDLERS_DEAF.inc()
             _log.error("handler goes on though it is cancelled: left behind", extra=extra)
             self._on_deaf(call)

@@ -116,6 +116,7 @@ class CallRunner:
 
     def abandon(self) -> None:
         """A handler does not hear of its cancellation: nothing that it does counts any more."""
+        self.turns.give_up()
         self._outbox.close()
         self._progress.close()
         self._spawned.cancel()

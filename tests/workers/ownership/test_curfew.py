@@ -197,3 +197,29 @@ def test_one_that_does_not_hear_of_it_is_told(
 
     play(scenario)
     assert "goes on though it is cancelled" in caplog.text
+
+
+async def deaf_by_the_book() -> None:
+    """Keeps its cancellation to itself as Python says how to."""
+    for _ in range(20):
+        try:
+            await asyncio.sleep(10)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            assert task is not None
+            task.uncancel()
+
+
+def test_one_that_takes_its_cancellation_back_is_told_as_well(
+    play: Callable[[Scenario], None],
+) -> None:
+    async def scenario(bench: Bench) -> None:
+        Waiting.at_key = deaf_by_the_book
+        bench.rig.feed(STARTED, DtmfReceived("1"), ENDED)
+        await asyncio.sleep(TIMEOUT_S + 5 + 2 * LOOKS_S)
+        assert len(set(bench.deaf)) == 1
+        await asyncio.sleep(2 * TIMEOUT_S)
+        assert not bench.rig.task.done()
+        assert Waiting.ends == 0
+
+    play(scenario)
