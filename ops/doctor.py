@@ -23,7 +23,7 @@ from common.settings import settings_of
 from edge.configuration import provider_settings
 from edge.settings import EdgeSettings
 from ops import redis_advice, redis_facts, redis_permissions, redis_server
-from ops.findings import Finding, Level
+from ops.findings import Finding, Level, failed, found, warned
 from ops.plan import load_settings
 from workers.agent_loader import load_agent
 from workers.audio.amr_wb import LIBRARY, AmrWbEncoder
@@ -62,15 +62,15 @@ def _settings(environ: Mapping[str, str]) -> Iterator[Finding]:
         _, worker = load_settings(environ)
     except SettingsError as error:
         for fault in error.faults:
-            yield Finding(Level.FAIL, "settings", fault)
+            yield failed("settings", fault)
         return
-    yield Finding(Level.OK, "settings", "all values are valid")
+    yield found("settings", "all values are valid")
     try:
         load_agent(worker.agent)
     except UsageError as error:
-        yield Finding(Level.FAIL, "agent", str(error))
+        yield failed("agent", str(error))
     else:
-        yield Finding(Level.OK, "agent", worker.agent)
+        yield found("agent", worker.agent)
 
 
 def _unknown_variables(environ: Mapping[str, str]) -> Iterator[Finding]:
@@ -86,7 +86,7 @@ def _unknown_variables(environ: Mapping[str, str]) -> Iterator[Finding]:
         if word != name and word not in known:
             close = difflib.get_close_matches(word, known, n=1)
             advice = f"did you mean {_PREFIX}{close[0]}?" if close else "it has no effect"
-            yield Finding(Level.WARN, "settings", f"{name} is unknown; {advice}")
+            yield warned("settings", f"{name} is unknown; {advice}")
 
 
 def _redis(environ: Mapping[str, str]) -> Iterator[Finding]:
@@ -101,9 +101,9 @@ def _redis(environ: Mapping[str, str]) -> Iterator[Finding]:
         else:
             binary = redis_server.find_binary()
             text = f"REDIS_URL is not set; `trunkline up` runs {binary.version}, {binary.origin}"
-            yield Finding(Level.OK, "redis", text)
+            yield found("redis", text)
     except UsageError as error:
-        yield Finding(Level.FAIL, "redis", str(error))
+        yield failed("redis", str(error))
 
 
 def _permissions(url: str, some_lanes: list[Lane]) -> Iterator[Finding]:
@@ -111,12 +111,12 @@ def _permissions(url: str, some_lanes: list[Lane]) -> Iterator[Finding]:
         missing = redis_permissions.missing(url, lane)
         if missing:
             text = f"its user may not do what is needed on {lane.tag}:*: {' '.join(missing)}"
-            yield Finding(Level.FAIL, "redis", f"{text}; ops/runbook.md has the ACL")
+            yield failed("redis", f"{text}; ops/runbook.md has the ACL")
         elif missing is None:
             text = "does not tell what its user may do: allow +multi +discard, or make sure of it"
-            yield Finding(Level.WARN, "redis", f"{text}; ops/runbook.md has the ACL")
+            yield warned("redis", f"{text}; ops/runbook.md has the ACL")
         else:
-            yield Finding(Level.OK, "redis", "allows all that is needed")
+            yield found("redis", "allows all that is needed")
 
 
 def _is_understood(url: str) -> bool:
@@ -144,15 +144,15 @@ def _packages(environ: Mapping[str, str]) -> Iterator[Finding]:
         if _numbers(version) < _numbers(minimum):
             state = f"{package} {version} is too old" if version else f"{package} is not installed"
             text = f"{state}; run: pip install '{package}>={minimum}'"
-            yield Finding(Level.FAIL, "package", text)
+            yield failed("package", text)
         elif package == "aiohttp" and not _has_extensions(environ):
             text = (
                 f"aiohttp {version} runs without its C extensions, several times slower:"
                 " reinstall it, and unset AIOHTTP_NO_EXTENSIONS"
             )
-            yield Finding(Level.WARN, "package", text)
+            yield warned("package", text)
         else:
-            yield Finding(Level.OK, "package", f"{package} {version}")
+            yield found("package", f"{package} {version}")
 
 
 def _encoder() -> Finding:
@@ -160,8 +160,8 @@ def _encoder() -> Finding:
     try:
         AmrWbEncoder()
     except AgentError as error:
-        return Finding(Level.WARN, "codec", f"{error}, or calls in it end at their start")
-    return Finding(Level.OK, "codec", f"AMR-WB is encoded by {LIBRARY}")
+        return warned("codec", f"{error}, or calls in it end at their start")
+    return found("codec", f"AMR-WB is encoded by {LIBRARY}")
 
 
 def _has_extensions(environ: Mapping[str, str]) -> bool:
