@@ -225,6 +225,8 @@ class CallRunner:
                 await gate.passed()
             entry = inbox.next()
             event = self._read(entry)
+            if isinstance(event, CallEnded):
+                inbox.end_has_come()
             if event is not None and self._scene is not None:
                 self._outbox.begin_handler()
                 try:

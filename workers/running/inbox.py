@@ -23,6 +23,7 @@ class Inbox:
         self._is_closed = False
         #: Known to be the last, and not handled yet.
         self._end: Entry | None = None
+        self._has_come = False
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -53,7 +54,7 @@ class Inbox:
             is_end = isinstance(decode_event(latest.data).event, CallEnded)
         except WireError:
             return False  # which will be said when its turn comes
-        if is_end:
+        if is_end and not self._has_come:
             self._end = latest
         return is_end
 
@@ -67,6 +68,11 @@ class Inbox:
         self.feed([end])
         self._is_closed = True
         return True
+
+    def end_has_come(self) -> None:
+        """It is handled now; another that is found, there or in Redis, is the same told twice."""
+        self._has_come = True
+        self._end = None
 
     async def has_next(self) -> None:
         while not self._entries:

@@ -10,6 +10,8 @@ import pytest
 from common.events import CallEnded, DtmfReceived
 from common.link import Link
 from common.process import background
+from common.tail import Entry
+from common.wire import encode_event
 from common.writer import Writer
 from tests import virtual_time
 from tests.workers.calls import ENDED, LANE, STARTED, Rig, audio
@@ -221,5 +223,20 @@ def test_one_that_takes_its_cancellation_back_is_told_as_well(
         await asyncio.sleep(2 * TIMEOUT_S)
         assert not bench.rig.task.done()
         assert Waiting.ends == 0
+
+    play(scenario)
+
+
+def test_an_end_that_is_told_twice_is_handled_once(play: Callable[[Scenario], None]) -> None:
+    """By its edge, far behind what was read, and by us as that edge has died."""
+
+    async def scenario(bench: Bench) -> None:
+        Waiting.at_end = forever
+        bench.rig.feed(STARTED)
+        assert bench.rig.runner.foresee(Entry(500, encode_event(ENDED, at_ms=0)))
+        assert bench.rig.runner.end(ENDED.reason, "")
+        await asyncio.sleep(2 * TIMEOUT_S + LOOKS_S)
+        assert bench.rig.task.done()
+        assert Waiting.ends == 1
 
     play(scenario)

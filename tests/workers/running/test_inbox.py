@@ -83,3 +83,16 @@ def test_the_end_that_an_edge_could_not_tell_can_be_skipped_to() -> None:
     assert inbox.holds_end()
     assert inbox.skip_to_end()
     assert inbox.next() == stop(2)
+
+
+async def test_an_end_that_was_told_otherwise_is_not_skipped_to_after_it_has_come() -> None:
+    """Its edge has died, and what it wrote before is found in Redis, behind what was not read."""
+    inbox = Inbox(0)
+    inbox.feed([Entry(1, b"a")])
+    assert inbox.foresee(stop(500))
+    assert inbox.feed_last(stop(0).data)
+    inbox.next()
+    inbox.next()
+    inbox.end_has_come()
+    assert inbox.foresee(stop(500))
+    assert not inbox.skip_to_end()
