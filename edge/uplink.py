@@ -243,6 +243,8 @@ class CallEvents:
             if self._state is _State.DONE:  # or else it will be announced again, and then asked
                 self._withdraw()
         elif reply == b"WITHDRAWN" and self._state is not _State.DONE:
+            if self._is_held:  # it may have been announced again behind our question
+                self._withdraw()
             self._end(self._fates.not_taken)
 
 

@@ -156,6 +156,20 @@ class TestNotTaken:
         await until(lambda: call.fates == ["done", "not_taken"])
         assert await redis.exists(KEYS.call, KEYS.events) == 0
 
+    async def test_call_that_is_withdrawn_as_it_is_announced_again_leaves_no_key(
+        self, writer: Writer, redis: Redis
+    ) -> None:
+        """For a worker would run it that no caller is left to end."""
+        call = Call(writer)
+        await call.announce()
+        call.events.hold()
+        call.events._withdraw()
+        await call.announce_again()
+        assert call.fates == ["done", "not_taken"]
+        await writer.flushed()
+        assert await redis.exists(KEYS.call, KEYS.events) == 0
+        assert await redis.xlen(KEYS.calls) == 0
+
 
 async def script_runs(redis: Redis) -> int:
     stats: Any = await redis.info("commandstats")
