@@ -58,15 +58,18 @@ class Curfew:
         self._timeout_s = timeout_s
         self._on_deaf = on_deaf
         self._seen: dict[OwnedCall, _Sight] = {}
+        #: Counted in looks: what passes while this process stands still, is not a handler's time.
+        self._now = 0.0
 
     async def run(self) -> None:
         while True:
             await asyncio.sleep(_LOOK_EVERY_S)
+            self._now += _LOOK_EVERY_S
             calls = list(self._calls.items())
             self._seen = {call: await self._look(call, task) for call, task in calls}
 
     async def _look(self, call: OwnedCall, task: asyncio.Task[None]) -> _Sight:
-        now = asyncio.get_running_loop().time()
+        now = self._now
         turn, is_cancelled = call.runner.turns.subject, call.runner.turns.is_cancelled
         seen = self._seen.get(call)
         if seen is None or seen.turn is not turn or seen.is_cancelled != is_cancelled:

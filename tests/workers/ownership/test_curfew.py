@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -238,5 +239,28 @@ def test_an_end_that_is_told_twice_is_handled_once(play: Callable[[Scenario], No
         await asyncio.sleep(2 * TIMEOUT_S + LOOKS_S)
         assert bench.rig.task.done()
         assert Waiting.ends == 1
+
+    play(scenario)
+
+
+def test_while_the_process_stands_still_no_time_passes_for_a_handler(
+    play: Callable[[Scenario], None],
+) -> None:
+    async def scenario(bench: Bench) -> None:
+        answer = asyncio.Event()
+
+        async def answered() -> None:
+            await answer.wait()
+
+        Waiting.at_end = answered
+        before = metrics.HANDLERS_CUT._value.get()
+        bench.rig.feed(STARTED, ENDED)
+        await asyncio.sleep(LOOKS_S)
+        loop: Any = asyncio.get_running_loop()
+        loop._pass(10 * TIMEOUT_S)
+        await asyncio.sleep(LOOKS_S)
+        answer.set()
+        await bench.rig.ended()
+        assert metrics.HANDLERS_CUT._value.get() == before
 
     play(scenario)
