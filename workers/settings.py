@@ -34,7 +34,7 @@ class WorkerSettings(ProcessSettings, frozen=True, kw_only=True):
         Meta(
             ge=0,
             le=86_400,
-            description="seconds a handler may block its worker, before that ends; 0: for ever",
+            description="seconds a handler may block its worker, which then ends; 0: for ever",
         ),
     ] = 10.0
     fallback_prompt: Annotated[
