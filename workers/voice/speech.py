@@ -10,7 +10,6 @@ from workers.audio.vad import HANGOVER_MS, ONSET_MS
 
 __all__ = ["SpeechEdge", "SpeechSettings", "SpeechStarted", "SpeechStopped"]
 
-
 #: One frame of the detector.
 _LEAST_MS = 20
 
