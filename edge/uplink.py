@@ -152,6 +152,8 @@ class CallEvents:
         self._state = state
         if self._resyncing_since is None:
             self._resyncing_since = _now()
+        if self._take_timer is not None:  # Redis may not know just now who has taken it
+            self._take_timer.cancel()
 
     @property
     def _is_held(self) -> bool:

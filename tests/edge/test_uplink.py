@@ -156,6 +156,23 @@ class TestNotTaken:
         await until(lambda: call.fates == ["done", "not_taken"])
         assert await redis.exists(KEYS.call, KEYS.events) == 0
 
+    async def test_call_is_not_withdrawn_while_redis_may_have_forgotten_who_took_it(
+        self, writer: Writer, redis: Redis
+    ) -> None:
+        call = Call(writer)
+        await call.announce()
+        before = call.events._take_timer
+        assert before is not None
+        await redis.flushdb()
+        await call.append("1")
+        assert call.fates == ["vanished"]
+        assert before.cancelled()
+        await call.announce_again()
+        after = call.events._take_timer
+        assert after is not None
+        assert not after.cancelled()
+        assert after.when() > before.when()
+
     async def test_call_that_is_withdrawn_as_it_is_announced_again_leaves_no_key(
         self, writer: Writer, redis: Redis
     ) -> None:
