@@ -16,7 +16,10 @@ from common.errors import LinkError, ReplyError, UsageError
 from common.keys import GROUP, Lane
 from common.redis_url import redacted
 
-__all__ = ["NEEDED", "missing"]
+__all__ = ["GUARD", "NEEDED", "missing"]
+
+#: Without it everything works, but a promoted replica passes for the primary that it replaced.
+GUARD = "+info"
 
 _TIMEOUT_S = 2.0
 _NAME = "doctor"
@@ -59,7 +62,7 @@ def _needed(lane: Lane) -> dict[str, Request]:
     stream, hashed, leases = lane.calls, lane.keys(_NAME).call, lane.workers
     return {
         "+ping": (b"PING",),
-        "+info": (b"INFO", b"server"),
+        GUARD: (b"INFO", b"server"),
         "+time": (b"TIME",),
         "+script|load": (b"SCRIPT", b"LOAD", b"return 1"),
         "+evalsha": (b"EVALSHA", b"0" * 40, 1, hashed),

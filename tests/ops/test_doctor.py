@@ -106,6 +106,8 @@ def test_what_a_user_may_do_is_told_or_said_to_be_unknown(private_redis: str) ->
         assert "+xadd" in refused
         (unknown,) = told(Level.WARN, "-multi")
         assert "does not tell what its user may do" in unknown
+        assert told(Level.FAIL, "-info") == []
+        assert any("may not use INFO" in text for text in findings(Level.WARN, REDIS_URL=url))
 
 
 def test_a_url_that_is_wrong_is_told_once() -> None:
