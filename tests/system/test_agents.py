@@ -91,7 +91,7 @@ def test_an_agent_that_raises_ends_its_own_call_and_no_other(desk: System) -> No
 
 def test_a_handler_that_never_returns_keeps_no_call(desk: System) -> None:
     """Nor where it has held up so many events that the worker reads no further."""
-    desk.phone("twilio", "--seconds", "6", "--dtmf", "4").call()
+    desk.phone("twilio", "--seconds", "6", "--dtmf", "4").call(exits=1)
     desk.wait_until_no_call_is_left()
     assert desk.worker.metric("trunkline_worker_handlers_cut_total") == 1
     assert re.search(
