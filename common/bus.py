@@ -33,6 +33,7 @@ __all__ = [
     "how_many_exist",
     "is_already_stored",
     "is_group_missing",
+    "keep",
     "owner_of",
     "read_claim",
     "read_commit",
@@ -96,6 +97,11 @@ def trim_commands(keys: CallKeys, read_up_to: int) -> Request:
 def how_many_exist(calls: Sequence[CallKeys]) -> Request:
     """Answers how many keys of these calls there are: two of each that Redis has not lost."""
     return (b"EXISTS", *(key for keys in calls for key in (keys.call, keys.events)))
+
+
+def keep(keys: CallKeys) -> list[Request]:
+    """The call lives, though perhaps nobody commits: its keys are not to vanish."""
+    return [(b"EXPIRE", key, TTL_S) for key in (keys.call, keys.events, keys.commands)]
 
 
 def withdraw(keys: CallKeys) -> Request:
@@ -245,13 +251,8 @@ def commit(keys: CallKeys, token: str, step: Commit) -> Request:
 
 
 def finish(keys: CallKeys, token: str) -> Request:
-    return scripts.FINISH.call(
-        (keys.calls, keys.call, keys.events, keys.commands, keys.ended),
-        token,
-        GROUP,
-        keys.call_id,
-        ENDED_S,
-    )
+    touched = (keys.calls, keys.call, keys.events, keys.commands, keys.ended)
+    return scripts.FINISH.call(touched, token, GROUP, keys.call_id, ENDED_S)
 
 
 def read_commit(reply: Any) -> CommitAnswer:

@@ -3,21 +3,32 @@
 A call whose events vanish hears of it at the next one (`edge/uplink.py`). One that is silent, or
 whose hash alone has vanished, would not: its worker is refused every commit meanwhile, and waits
 for the call to be announced again.
+
+Keys that nobody touches any more vanish after `TTL_S`, lest a call be left for ever by an edge and
+a worker that die together. Commits put that off; a handler that waits for longer commits nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
+from itertools import count
 from typing import Any
 
 from common import bus
+from common.errors import ReplyError
+from common.metrics import REDIS_FAULTS
 from common.writer import Writer
 from edge.roll import Roll
 
 __all__ = ["Inventory"]
 
+_log = logging.getLogger(__name__)
+
 #: Well within the time that a worker waits (`workers/ownership/restoration.py`).
 _EVERY_S = 2.0
+#: In looks; several times within `TTL_S`.
+_KEEP_EVERY = 300
 
 
 class Inventory:
@@ -26,14 +37,28 @@ class Inventory:
         self._roll = roll
 
     async def run(self) -> None:
-        while True:
+        for number in count(1):
             await asyncio.sleep(_EVERY_S)
             await self.take()
+            if number % _KEEP_EVERY == 0:
+                self.keep()
 
     async def take(self) -> None:
         """One question for all calls; each asks for itself only when that tells of a loss."""
-        keys = self._roll.keys()
-        if keys:
-            found: Any = await self._writer.ask(bus.how_many_exist(keys))
-            if isinstance(found, int) and found < 2 * len(keys):
+        calls = self._roll.keys_of_all()
+        if calls:
+            found: Any = await self._writer.ask(bus.how_many_exist(calls))
+            if isinstance(found, int) and found < 2 * len(calls):
                 self._roll.verify()
+
+    def keep(self) -> None:
+        """As long as they are on, calls do not expire."""
+        for keys in self._roll.keys_of_all():
+            for request in bus.keep(keys):
+                self._writer.submit(request, _refused)
+
+
+def _refused(reply: Any) -> None:
+    if isinstance(reply, ReplyError):
+        REDIS_FAULTS.labels("write").inc()
+        _log.error("Redis refused a write: %s", reply)

@@ -46,7 +46,7 @@ class Roll:
         """Returns once Redis has the end of every call."""
         await self._is_empty.wait()
 
-    def keys(self) -> list[CallKeys]:
+    def keys_of_all(self) -> list[CallKeys]:
         return [call.keys for call in self._calls]
 
     def verify(self) -> None:

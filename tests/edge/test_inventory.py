@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from common.audio import AudioFormat
 from common.events import CallEnded, CallStarted, EndReason
-from common.keys import lanes
+from common.keys import TTL_S, lanes
 from common.process import background
 from common.writer import Writer
 from edge.inventory import Inventory
@@ -90,3 +90,17 @@ async def test_it_is_taken_now_and_then(
             return await redis.exists(call.keys.call, call.keys.events) == 2
 
         await until(is_back)
+
+
+async def test_calls_that_live_do_not_expire(
+    writer: Writer, roll: Roll, begin: Callable[[str], CallEvents], redis: Redis
+) -> None:
+    keys = begin("c1").keys
+    await writer.flushed()
+    await redis.xadd(keys.commands, {"e": "a command"})
+    for key in (keys.call, keys.events, keys.commands):
+        await redis.expire(key, 60)
+    Inventory(writer, roll).keep()
+    await writer.flushed()
+    for key in (keys.call, keys.events, keys.commands):
+        assert 60 < await redis.ttl(key) <= TTL_S
