@@ -34,7 +34,7 @@ COMMANDS_UNREADABLE = Counter(
     "trunkline_edge_commands_unreadable", "Entries of command streams that could not be decoded"
 )
 CALLS_REANNOUNCED = Counter(
-    "trunkline_edge_reannounced", "Announcements of calls to another Redis than before"
+    "trunkline_edge_reannounced", "Announcements of calls that Redis may have lost"
 )
 CALLS_VANISHED = Counter(
     "trunkline_edge_vanished", "Calls whose keys Redis has lost while it was up"
