@@ -30,10 +30,8 @@ __all__ = [
     "discard",
     "finish",
     "has_ended",
-    "how_many_exist",
     "is_already_stored",
     "is_group_missing",
-    "keep",
     "owner_of",
     "read_claim",
     "read_commit",
@@ -92,16 +90,6 @@ def is_already_stored(reply: Any) -> bool:
 
 def trim_commands(keys: CallKeys, read_up_to: int) -> Request:
     return (b"XTRIM", keys.commands, b"MINID", b"%d-0" % (read_up_to + 1))
-
-
-def how_many_exist(calls: Sequence[CallKeys]) -> Request:
-    """Answers how many keys of these calls there are: two of each that Redis has not lost."""
-    return (b"EXISTS", *(key for keys in calls for key in (keys.call, keys.events)))
-
-
-def keep(keys: CallKeys) -> list[Request]:
-    """The call lives, though perhaps nobody commits: its keys are not to vanish."""
-    return [(b"EXPIRE", key, TTL_S) for key in (keys.call, keys.events, keys.commands)]
 
 
 def withdraw(keys: CallKeys) -> Request:

@@ -21,7 +21,7 @@ from common.errors import LinkError, ReplyError, ServerChangedError
 from common.link import Link, Request
 from common.ticker import Ticker, Wakeup
 
-__all__ = ["Writer"]
+__all__ = ["Writer", "note_refusal"]
 
 _log = logging.getLogger(__name__)
 
@@ -152,10 +152,11 @@ class Writer:
             self._failing_since = asyncio.get_running_loop().time()
 
 
-def _check(reply: Any) -> None:
+def note_refusal(reply: Any) -> None:
+    """An `on_reply` for requests of which only a refusal is worth a word."""
     if isinstance(reply, ReplyError):
         metrics.REDIS_FAULTS.labels("write").inc()
         _log.error("Redis refused a request: %s", reply)
 
 
-_PING: tuple[Request, OnReply] = ((b"PING",), _check)
+_PING: tuple[Request, OnReply] = ((b"PING",), note_refusal)

@@ -11,19 +11,13 @@ a worker that die together. Commits put that off; a handler that waits for longe
 from __future__ import annotations
 
 import asyncio
-import logging
 from itertools import count
-from typing import Any
 
-from common import bus
-from common.errors import ReplyError
-from common.metrics import REDIS_FAULTS
-from common.writer import Writer
+from common import presence
+from common.writer import Writer, note_refusal
 from edge.roll import Roll
 
 __all__ = ["Inventory"]
-
-_log = logging.getLogger(__name__)
 
 #: Well within the time that a worker waits (`workers/ownership/restoration.py`).
 _EVERY_S = 2.0
@@ -47,18 +41,12 @@ class Inventory:
         """One question for all calls; each asks for itself only when that tells of a loss."""
         calls = self._roll.keys_of_all()
         if calls:
-            found: Any = await self._writer.ask(bus.how_many_exist(calls))
-            if isinstance(found, int) and found < 2 * len(calls):
+            found = await self._writer.ask(presence.how_many_exist(calls))
+            if presence.is_any_lost(found, calls):
                 self._roll.verify()
 
     def keep(self) -> None:
         """As long as they are on, calls do not expire."""
         for keys in self._roll.keys_of_all():
-            for request in bus.keep(keys):
-                self._writer.submit(request, _refused)
-
-
-def _refused(reply: Any) -> None:
-    if isinstance(reply, ReplyError):
-        REDIS_FAULTS.labels("write").inc()
-        _log.error("Redis refused a write: %s", reply)
+            for request in presence.keep(keys):
+                self._writer.submit(request, note_refusal)

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any, NamedTuple
 
-from common import bus
+from common import bus, presence
 from common import metrics as common_metrics
 from common.errors import ReplyError, ServerChangedError
 from common.events import CallEnded, Event
@@ -39,8 +39,6 @@ _TRIM_EVERY = 64
 #: A call whose keys vanish more often than `_MAX_LOSSES` times in `_LOSSES_S` cannot be kept.
 _MAX_LOSSES = 5
 _LOSSES_S = 60.0
-#: That an edge needs: the hash and the events.
-_KEYS_OF_A_CALL = 2
 #: How long a call whose keys have vanished waits for its owner. That one has no reason to be dead;
 #: but where nothing happens, it looks after its calls every five seconds only.
 _LIVING_OWNER_S = 8.0
@@ -123,10 +121,10 @@ class CallEvents:
     def verify(self) -> None:
         """Ask Redis whether it has the call."""
         if self._state is _State.LIVE:
-            self._writer.submit(bus.how_many_exist([self.keys]), self._counted)
+            self._writer.submit(presence.how_many_exist([self.keys]), self._counted)
 
     def _counted(self, found: Any) -> None:
-        if isinstance(found, int) and found < _KEYS_OF_A_CALL:
+        if presence.is_any_lost(found, [self.keys]):
             self._vanished()
 
     def _vanished(self) -> None:

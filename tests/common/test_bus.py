@@ -84,15 +84,6 @@ class TestAnnounce:
         assert await redis.zrange(LANE.ended, 0, -1) == [b"c1"]
         assert 0 < await redis.ttl(LANE.ended) <= ENDED_S
 
-    async def test_calls_that_redis_has_are_counted(self, call: Bus, redis: Redis) -> None:
-        other = LANE.keys("c2")
-        await call.announce()
-        assert await call.ask(bus.how_many_exist([CALL, other])) == 2
-        await call.announce(other)
-        assert await call.ask(bus.how_many_exist([CALL, other])) == 4
-        await redis.delete(other.call)
-        assert await call.ask(bus.how_many_exist([CALL, other])) == 3
-
     async def test_after_all_was_lost_keeps_the_call_for_its_owner(self, call: Bus) -> None:
         await call.announce(keep_ms=60_000)
         assert await call.claim("w2:1") is ClaimRefusal.KEPT
