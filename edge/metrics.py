@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from prometheus_client import Counter, Gauge, Histogram
 
 from common.events import EndReason
@@ -13,6 +15,7 @@ __all__ = [
     "COMMANDS_UNREADABLE",
     "EVENTS_REPLAYED",
     "ForProvider",
+    "for_provider",
 ]
 
 _CALLS = Gauge("trunkline_edge_calls", "Calls that are on now", ["provider"])
@@ -50,8 +53,14 @@ _CLEAR_TO_SILENCE = Histogram(
 )
 
 
+@cache
+def for_provider(provider: str) -> ForProvider:
+    """The same for all sessions of a provider."""
+    return ForProvider(provider)
+
+
 class ForProvider:
-    """The series of one provider, looked up once a session and not once a message."""
+    """The series of one provider, looked up once and not once a message; see `for_provider`."""
 
     def __init__(self, provider: str) -> None:
         self._provider = provider

@@ -72,7 +72,7 @@ class Session:
     ) -> None:
         self._socket = socket
         self._entrance = entrance
-        self._metrics = metrics.ForProvider(entrance.name)
+        self._metrics = metrics.for_provider(entrance.name)
         self._lanes = lanes
         self._settings = settings
         self._stream = Stream(entrance.open_adapter(), lead_ms=settings.lead_ms)
@@ -224,7 +224,7 @@ class Session:
             keys, Subscriber(self._deliver, events.commands_read, self._unreadable)
         )
         # At the entrance for all, only now it is known who called.
-        self._metrics = metrics.ForProvider(started.provider)
+        self._metrics = metrics.for_provider(started.provider)
         self._metrics.calls_started.inc()
         self._metrics.calls.inc()
         _log.info(
